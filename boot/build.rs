@@ -1,5 +1,4 @@
-//! Fails with an explanation if `cargo boot` is built for the guest's target, as where that is set
-//! for every build.
+//! Explains why `cargo boot` cannot be built for the guest's target, for example as the default.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

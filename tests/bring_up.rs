@@ -1,7 +1,7 @@
 //! All CPUs are found, started and numbered: on every machine, in every shape, up to 255.
 
 use anyhow::{Result, ensure};
-use boot::{Accel, Machine, Report};
+use boot::{Accel, MachineType, Report};
 use protocol::event::Cpu;
 use protocol::options::{ApicMode, StartMode};
 use tests::judge::{log_has, unfit};
@@ -25,7 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ] {
         cases.push(Case::new(guest, shape));
     }
-    for machine in [Machine::Pc, Machine::Microvm] {
+    for machine in [MachineType::Pc, MachineType::Microvm] {
         for smp in ["4", SPARSE] {
             cases.push(Case::new(guest, smp).on(machine));
         }
@@ -89,7 +89,7 @@ fn modes() -> impl Iterator<Item = Case> {
 
 /// Machines without ACPI: the kernel runs on the BSP alone, and says why.
 fn without_a_list() -> impl Iterator<Item = Case> {
-    [Machine::Pc, Machine::Microvm].into_iter().map(|machine| {
+    [MachineType::Pc, MachineType::Microvm].into_iter().map(|machine| {
         let case = Case::new("bring_up", "4").on(machine);
         let case = case.named(&format!("{machine}_without_acpi"));
         let machine = format!("{machine},acpi=off");
@@ -100,8 +100,7 @@ fn without_a_list() -> impl Iterator<Item = Case> {
     })
 }
 
-/// Too little memory for the stacks of all CPUs, and more than one level-3 table of page tables
-/// reaches.
+/// Too little memory for all CPUs' stacks, and more than one level-3 page table reaches.
 fn memory() -> impl Iterator<Item = Case> {
     let little = Case::new("bring_up", "64").named("little_memory").fewer_cpus();
     let little = little.boot(|boot| boot.memory_mib(12)).also(|report| {

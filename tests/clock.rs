@@ -1,8 +1,7 @@
-//! Where the clock's rate comes from, on machines that lack one counter or another; see the guest
-//! of the same name.
+//! The source of the clock's rate, on machines that lack a counter; see the guest of the same name.
 
 use anyhow::{Context, Result, ensure};
-use boot::{Accel, Machine, Report};
+use boot::{Accel, MachineType, Report};
 use protocol::event::{ASSUMED, Event};
 use protocol::options::ClockSource::{self, Cpuid, Hpet, Pit, PmTimer};
 use tests::judge::{log_has, unfit};
@@ -14,19 +13,19 @@ pub(crate) fn cases() -> Vec<Case> {
     for smp in ["1", "16"] {
         cases.push(by("pit", &q35, Case::new("clock", smp)));
     }
-    // What `auto` comes to as the machine has less and less. A second `-machine` adds to the first.
+    // The choice of `auto` as the machine has less and less. A second `-machine` adds to the first.
     for (machine, without, source, there) in [
-        (Machine::Q35, "pit=off", "hpet", &[Hpet, PmTimer][..]),
-        (Machine::Q35, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
-        (Machine::Pc, "hpet=off", "pit", &[Pit, PmTimer]),
-        (Machine::Pc, "pit=off", "hpet", &[Hpet, PmTimer]),
-        (Machine::Pc, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
+        (MachineType::Q35, "pit=off", "hpet", &[Hpet, PmTimer][..]),
+        (MachineType::Q35, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
+        (MachineType::Pc, "hpet=off", "pit", &[Pit, PmTimer]),
+        (MachineType::Pc, "pit=off", "hpet", &[Hpet, PmTimer]),
+        (MachineType::Pc, "pit=off,hpet=off", "pm-timer", &[PmTimer]),
         // SeaBIOS then makes tables of its own, on pc none. One CPU, since they list no other.
-        (Machine::Q35, "acpi=off", "pit", &q35),
-        (Machine::Pc, "acpi=off", "pit", &[Pit]),
-        (Machine::Pc, "acpi=off,pit=off", ASSUMED, &[]),
-        (Machine::Microvm, "pit=on", "pit", &[Pit]),
-        (Machine::Microvm, "pit=off", ASSUMED, &[]),
+        (MachineType::Q35, "acpi=off", "pit", &q35),
+        (MachineType::Pc, "acpi=off", "pit", &[Pit]),
+        (MachineType::Pc, "acpi=off,pit=off", ASSUMED, &[]),
+        (MachineType::Microvm, "pit=on", "pit", &[Pit]),
+        (MachineType::Microvm, "pit=off", ASSUMED, &[]),
     ] {
         let smp = if without.contains("acpi") { "1" } else { "2" };
         let name = format!("{machine}_{}", without.replace(['=', ','], "_"));
@@ -37,13 +36,13 @@ pub(crate) fn cases() -> Vec<Case> {
         let case = Case::new("clock", "2").named(&format!("{}_forced", source.name()));
         cases.push(by(source.name(), &q35, wanting(source, case)));
     }
-    // What TCG does not have, and what was taken away.
+    // A source that TCG does not have, and one that was taken away.
     for (machine, without, source) in [
-        (Machine::Q35, "pit=on", Cpuid),
-        (Machine::Q35, "pit=off", Pit),
-        (Machine::Q35, "hpet=off", Hpet),
-        (Machine::Pc, "acpi=off", PmTimer),
-        (Machine::Microvm, "pit=off", Hpet),
+        (MachineType::Q35, "pit=on", Cpuid),
+        (MachineType::Q35, "pit=off", Pit),
+        (MachineType::Q35, "hpet=off", Hpet),
+        (MachineType::Pc, "acpi=off", PmTimer),
+        (MachineType::Microvm, "pit=off", Hpet),
     ] {
         let name = format!("{machine}_{}_forced_but_absent", source.name());
         let case = Case::new("clock", "1").on(machine).named(&name);
@@ -52,8 +51,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(case.expecting(move |report| is_unfit(report, source)));
     }
     // The only accelerator that has the leaf. QEMU shows it if the counter's rate cannot change. A
-    // KVM that interprets kernel code does not know the register that `arch-capabilities` stands
-    // for.
+    // KVM that interprets kernel code lacks the register of `arch-capabilities`.
     let cpu = "host,vmware-cpuid-freq=on,+invtsc,arch-capabilities=off";
     let case = Case::new("clock", "1").kvm().qemu(["-cpu", cpu]);
     let there = [Cpuid, Pit, Hpet, PmTimer];
@@ -91,8 +89,7 @@ fn by(source: &'static str, there: &[ClockSource], case: Case) -> Case {
     })
 }
 
-/// The APIC's timer runs at 1 GHz, which is QEMU's and KVM's choice, whatever the counter's rate.
-/// To 5 %.
+/// The APIC's timer runs at 1 GHz, QEMU's and KVM's choice, whatever the counter's rate. To 5 %.
 fn apic_timer_is_qemus(line: &str) -> Result<()> {
     let rate = line.split_once("APIC timer ").map_or("", |(_, rate)| rate);
     let rate = rate.trim_end_matches(" Hz").parse::<u64>();

@@ -1,7 +1,7 @@
-//! What firmware leaves live, and unexpected interrupts: see the guest of the same name.
+//! Devices that firmware leaves live, and unexpected interrupts: see the guest of the same name.
 
 use anyhow::{Result, ensure};
-use boot::{Accel, Machine, Report, Trigger};
+use boot::{Accel, MachineType, Report, Trigger};
 use tests::Case;
 
 use crate::SPARSE;
@@ -12,7 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("firmware", smp).qemu(["-fw_cfg", armed])
     };
     let mut cases = Vec::new();
-    for machine in [Machine::Q35, Machine::Pc, Machine::Microvm] {
+    for machine in [MachineType::Q35, MachineType::Pc, MachineType::Microvm] {
         for smp in ["1", "2", SPARSE] {
             let case = case(smp).on(machine).boot(|boot| boot.accel(Accel::Tcg));
             let cpus = case.shape().cpus;
@@ -21,7 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 logged(report, cpus, "an unexpected NMI (port 0x61: 0x")?;
                 logged(report, cpus, "an unexpected interrupt, vector 0x70")?;
                 logged(report, cpus, "an unexpected interrupt, vector 0x27")?;
-                let hpets_missing = u32::from(machine == Machine::Microvm);
+                let hpets_missing = u32::from(machine == MachineType::Microvm);
                 logged(report, hpets_missing, "has no HPET")?;
                 // Of all CPUs, one logs it.
                 logged(report, 1, "access to a register that is not there")
@@ -38,7 +38,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// So many lines of the log have these words.
+/// Exactly `times` lines of the log have these words.
 fn logged(report: &Report, times: u32, words: &str) -> Result<()> {
     let lines = report.lines.iter().filter(|line| line.contains(words));
     let lines: Vec<_> = lines.collect();

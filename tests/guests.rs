@@ -1,5 +1,4 @@
-//! All guests: the table of scenarios and machines. A guest that needs more than a line is a
-//! module.
+//! All guests: the table of scenarios and machines. Guests that need more than a line are modules.
 
 mod bring_up;
 mod clock;
@@ -18,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use boot::version::Version;
-use boot::{Accel, Action, Machine, Report, Trigger, qemu};
+use boot::{Accel, Action, MachineType, Report, Trigger, qemu};
 use serde_json::json;
 use tests::Case;
 use tests::judge::log_has;
@@ -29,8 +28,7 @@ const SPARSE: &str = "9,sockets=3,cores=3,threads=1";
 /// A CPU by itself, a pair, more than the host has, and far more.
 const SIZES: &[&str] = &["1", "2", "4", SPARSE, "64"];
 
-/// CPUs and seeds. With these, an instruction takes 64 or 128 ns: with less, the time that a test
-/// waits for passes slowly.
+/// CPUs and seeds by which an instruction takes 64 or 128 ns: with less, waits take longer.
 const SEEDS: [(&str, u32); 3] = [("2", 5), ("2", 12), ("4", 6)];
 
 fn main() -> ExitCode {
@@ -63,8 +61,7 @@ fn main() -> ExitCode {
     tests::main(scenarios, others)
 }
 
-/// These machines, where CPUs run at the same time, and small ones with a seed, where a failure is
-/// found again.
+/// These machines, whose CPUs run in parallel, and small ones with a seed, to reproduce failures.
 fn with_seeds(scenario: &str, machines: &[&str]) -> Vec<Case> {
     let mut cases = Case::matrix(scenario, machines);
     for (smp, seed) in SEEDS {
@@ -128,16 +125,15 @@ fn every_line_is_there_once_and_whole(report: &Report, cpus: u32) -> Result<()> 
 fn hotplug() -> Vec<Case> {
     let case = |smp| Case::new("hotplug", smp);
     let mut cases = with_seeds("hotplug", &["2", "8", "6,sockets=2,cores=3,threads=1"]);
-    // Intel's: their firmware may forbid NX. QEMU clears an AP's MTRRs at INIT; that it is QEMU, it
-    // does not say here.
+    // Intel's: firmware may forbid NX. QEMU, whose name is hidden, clears an AP's MTRRs at INIT.
     let intel = case("3").cpu("max,vendor=GenuineIntel,-hypervisor");
     cases.push(intel.named("intel").boot(|boot| boot.accel(Accel::Tcg)).also(|report| {
         let differ = "CPUs whose MTRRs differ from the BSP's: 2, CPU 1 in MSR 0x2ff";
         log_has(report, &[differ])
     }));
-    cases.push(case("3").on(Machine::Pc));
-    cases.push(case("3").on(Machine::Microvm));
-    for machine in [Machine::Q35, Machine::Pc] {
+    cases.push(case("3").on(MachineType::Pc));
+    cases.push(case("3").on(MachineType::Microvm));
+    for machine in [MachineType::Q35, MachineType::Pc] {
         let plugged = json!({
             "driver": "max-x86_64-cpu", "id": "plugged",
             "socket-id": 0, "die-id": 0, "core-id": 2, "thread-id": 0,
@@ -157,9 +153,8 @@ fn images() -> Vec<Case> {
 
 fn nmi() -> Vec<Case> {
     let mut cases = with_seeds("nmi", SIZES);
-    // TCG lets an interrupt in between blocks of instructions only, so an acquire that took several
-    // steps would look like one. This lets it in after each instruction. Later versions have no
-    // such option.
+    // TCG lets interrupts in between blocks of instructions only, so an acquire of several steps
+    // would look like one. This lets them in after each one. Later versions have no such option.
     let version = qemu::find(None).and_then(|program| qemu::version(&program));
     if version.is_ok_and(|version| version < Version { major: 9, minor: 0 }) {
         let case = Case::new("nmi", "1").named("singlestep_smp_1");

@@ -60,8 +60,7 @@ fn every_loader_finds_what_it_looks_for() {
     assert_eq!((name, kind, note.desc()), expected);
     assert!(notes.next().unwrap().is_none(), "the only one");
 
-    // `BOOTX64.EFI` is not built of a segment that is both: the first header's flags (gABI,
-    // "Program Header").
+    // `BOOTX64.EFI` is not built of a segment that is both: the first header's flags (gABI).
     let mut both = bytes.clone();
     let headers = u64::from_le_bytes(both[0x20..0x28].try_into().unwrap());
     both[headers as usize + 4] = 7;

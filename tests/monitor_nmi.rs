@@ -16,7 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.chain(damaged_tables()).collect()
 }
 
-/// What a CPU's LINT1 is set to: an NMI's, active high, or masked.
+/// The state of a CPU's LINT1: an NMI's, active high, or masked.
 const NMI: &str = "0x00000400";
 const MASKED: &str = "0x00010000";
 
@@ -59,8 +59,7 @@ fn damaged_tables() -> impl Iterator<Item = Case> {
     })
 }
 
-/// With NMIs, and QEMU asked what each local APIC is set to: its answers are in
-/// [`Report::answers`].
+/// With NMIs, and QEMU asked for each local APIC's state: answers are in [`Report::answers`].
 fn asked(case: Case, cpus: u32) -> Case {
     let ask = |id| Action::ask(Trigger::FirstTest, &format!("info lapic {id}"));
     let asked = (0..cpus).fold(case, |case, id| case.boot(|boot| boot.act(ask(id))));

@@ -64,8 +64,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.collect()
 }
 
-/// The backtrace names the function, the file and the line that has `part`, on its way from the
-/// CPU's entry.
+/// The backtrace names function, file and line that has `part`, on its way from the CPU's entry.
 fn backtrace(report: &Report, part: &str) -> Result<()> {
     let source = include_str!("kernels/src/suite/doomed.rs");
     let number = source.lines().position(|line| line.contains(part));

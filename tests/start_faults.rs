@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use boot::{Outcome, Report};
 use bringup::Stage;
 use protocol::event::Event;
-use protocol::options::{Fault, FaultKind, Job};
+use protocol::options::{FaultInjection, FaultKind, Job};
 use protocol::start::Faulted;
 use tests::judge::{log_has, trouble_is, unfit};
 use tests::{Case, cpus, events};
@@ -18,16 +18,15 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(late());
     // An AP that faults once comes at the second attempt: one of them, all of them.
     cases.push(fault(SPARSE, FaultKind::Once, Some(5)).also(|report| {
-        went_wrong(report, &[5], 1, Stage::Rust, Some(6))?;
+        have_faulted(report, &[5], 1, Stage::Rust, Some(6))?;
         counts(report, 6, 6, &[])
     }));
     cases.push(fault("8", FaultKind::Once, None).also(|report| {
         let ids: Vec<u32> = (1..8).collect();
-        went_wrong(report, &ids, 1, Stage::Rust, Some(6))?;
+        have_faulted(report, &ids, 1, Stage::Rust, Some(6))?;
         counts(report, 8, 8, &[])
     }));
-    // The BSP is not started, and APIC ID 77 is not there: passed without its fault, such a run
-    // would prove nothing.
+    // The BSP is not started, APIC ID 77 is not there: without its fault, a pass proves nothing.
     for apic_id in [0, 77] {
         let nowhere = fault("2", FaultKind::Real, Some(apic_id));
         let why = "no CPU that is started by another has this APIC ID";
@@ -73,13 +72,13 @@ fn faulty() -> Vec<Case> {
     ] {
         cases.push(fault(SPARSE, kind, Some(5)).also(move |report| {
             // Twice by itself, and again when the guest calls it: each call is two attempts.
-            went_wrong(report, &[5], 4, stage, vector)?;
+            have_faulted(report, &[5], 4, stage, vector)?;
             counts(report, 5, 6, &[5])
         }));
         // All of them at once: they share what exceptions push.
         cases.push(fault("8", kind, None).also(move |report| {
             let ids: Vec<u32> = (1..8).collect();
-            went_wrong(report, &ids, 2, stage, vector)?;
+            have_faulted(report, &ids, 2, stage, vector)?;
             counts(report, 1, 8, &ids)
         }));
     }
@@ -103,7 +102,7 @@ fn late() -> Vec<Case> {
         let case = Case::new(scenario, "2").named(&format!("{name}_by_{millis}_ms"));
         case.options(move |options| {
             options.start_timeout = timeout;
-            options.fault = Some(Fault { kind, apic_id: Some(1), millis });
+            options.fault = Some(FaultInjection { kind, apic_id: Some(1), millis });
         })
     };
     let is_late = |event: &Event<'_>| *event == Event::Late { apic_id: 1 };
@@ -142,7 +141,7 @@ fn reset_while_they_log() -> Case {
     let case = case.options(|options| {
         options.job = Job::BringUp;
         options.start_timeout = 1;
-        options.fault = Some(Fault { kind: FaultKind::Panic, apic_id: None, millis: 0 });
+        options.fault = Some(FaultInjection { kind: FaultKind::Panic, apic_id: None, millis: 0 });
     });
     let ids: Vec<u32> = (1..16).collect();
     case.expecting(move |report| {
@@ -153,15 +152,15 @@ fn reset_while_they_log() -> Case {
 }
 
 fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
-    let fault = Fault { kind, apic_id, millis: 0 };
+    let fault = FaultInjection { kind, apic_id, millis: 0 };
     let name = fault.to_string().replace(':', "_on_");
     let case = Case::new("start_faults", smp).named(&name);
     // A CPU that faults says so; one that its host keeps from running is not to be given up before.
     case.options(|options| (options.fault, options.start_timeout) = (Some(fault), 600_000))
 }
 
-/// Each of these CPUs has faulted in this manner, so many times.
-fn went_wrong(
+/// Each of these CPUs has faulted in this manner, at least `at_least` times.
+fn have_faulted(
     report: &Report,
     ids: &[u32],
     at_least: usize,
@@ -183,7 +182,7 @@ fn went_wrong(
     Ok(())
 }
 
-/// What the kernel says of its CPUs after the start.
+/// The kernel's counts of its CPUs after the start.
 fn counts(report: &Report, expected: u32, of: u32, gone: &[u32]) -> Result<()> {
     cpus::are_online(report, expected, of)?;
     cpus::are_missing(report, gone)

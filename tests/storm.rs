@@ -1,7 +1,7 @@
 //! The main job: the kernel itself, for a second or two.
 
 use anyhow::{Context, Result, ensure};
-use boot::{Machine, Report};
+use boot::{MachineType, Report};
 use protocol::event::Event;
 use protocol::storm::{CpuLine, Totals, VARIANTS};
 use tests::shape::Shape;
@@ -13,7 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = SIZES.iter().map(|smp| Case::kernel(smp, 1)).collect();
     cases.extend(SEEDS.map(|(smp, seed)| Case::kernel(smp, 1).seeded(seed)));
     cases.push(Case::kernel(SPARSE, 1).ghost(3));
-    cases.push(Case::kernel("4", 1).on(Machine::Microvm));
+    cases.push(Case::kernel("4", 1).on(MachineType::Microvm));
     cases.push(Case::kernel("2", 3).named("live_report").also(one_report_a_second));
     let cases = cases.into_iter().map(|case| {
         let shape = case.shape();

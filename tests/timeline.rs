@@ -1,5 +1,4 @@
-//! Each CPU's progress on its way to online, as the kernel itself reports it: what `cargo boot
-//! --timeline` draws.
+//! Each CPU's progress to online, as the kernel reports it and `cargo boot --timeline` draws it.
 
 use anyhow::{Context, Result, ensure};
 use boot::Report;
@@ -31,8 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// The BSP's steps and every other CPU's phases are there before the result of it all, and in
-/// order.
+/// The BSP's steps and all other CPUs' phases are there before the overall result, and in order.
 fn whole(report: &Report, cpus: u32, start: StartMode) -> Result<()> {
     let place = |wanted: fn(&Event<'_>) -> bool| report.events.iter().position(wanted);
     let online = place(|event| matches!(event, Event::Online { .. })).context("no `Online`")?;
@@ -56,8 +54,7 @@ fn whole(report: &Report, cpus: u32, start: StartMode) -> Result<()> {
     for cpu in stamps {
         ensure!(cpu.index == next, "CPU {next} is left out");
         ensure!(cpu.attempts >= 1, "{cpu:?}");
-        // A CPU's own clock never runs backwards. How far those of two CPUs are apart, is another
-        // matter.
+        // A CPU's own clock never runs backwards; two CPUs' clocks may differ.
         ensure!(cpu.at_ns[0] > 0 && cpu.at_ns.is_sorted(), "{cpu:?}");
         next += 1;
     }

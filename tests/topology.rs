@@ -1,5 +1,4 @@
-//! Every machine is seen as it is: all CPUs come up and know where they sit; for many shapes, of
-//! CPUs of many models.
+//! Machines are seen as they are: all CPUs come up and know their place, in many shapes and models.
 
 use anyhow::{Context, Result, ensure};
 use boot::Report;
@@ -30,8 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.chain([report]).collect()
 }
 
-/// All of it: its bytes are as many as it says, and add up to 0 (ACPI Specification 6.5, section
-/// 5.2.6).
+/// All of it: it has as many bytes as it says, and they add up to 0 (ACPI 6.5, section 5.2.6).
 fn the_madt_is_shown(report: &Report) -> Result<()> {
     let mut bytes = Vec::new();
     for (_, digits) in report.lines.iter().filter_map(|line| line.split_once("madt: ")) {

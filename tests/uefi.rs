@@ -1,5 +1,4 @@
-//! Boots by firmware: OVMF starts `BOOTX64.EFI` from a stick, as a PC would; and the `bootloader`
-//! crate's own stages.
+//! Boots by firmware: OVMF starts `BOOTX64.EFI` from a stick, as PCs do; and `bootloader`'s stages.
 //!
 //! OVMF takes 8 to 40 s each time, so `cargo test` runs the first two cases; the others by
 //!
@@ -13,7 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Error, Result, ensure};
 use boot::toolchain::on_path;
-use boot::{Action, Firmware, Machine, Report, Trigger, guest, image, workspace};
+use boot::{Action, Firmware, MachineType, Report, Trigger, guest, image, workspace};
 use bootloader_api::BootloaderConfig;
 use object::{LittleEndian, Object, ObjectSection, read::elf::ElfFile64};
 use protocol::event::Event;
@@ -36,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         storm("1"),
         storm("9,sockets=3,cores=3,threads=1"),
         storm("64"),
-        storm("4").on(Machine::Pc),
+        storm("4").on(MachineType::Pc),
         // ACPI's timer is the only clock.
         storm("4").named("no_pit_no_hpet").qemu(["-machine", "pit=off,hpet=off"]),
         storm("4").named("memory_6_gib").boot(|boot| boot.memory_mib(6144)).also(has_6_gib),
@@ -83,7 +82,7 @@ fn on_the_screen(size: &'static str) -> Case {
     ])
 }
 
-/// What the loader finds wrong, and says. (OVMF leaves LA57 off: see `handover::check_paging`.)
+/// Faults that the loader finds and reports. (OVMF leaves LA57 off: see `handover::check_paging`.)
 fn refusals() -> impl Iterator<Item = Case> {
     let named = |name| Case::kernel("1", 1).uefi().named(name);
     let refused =

@@ -1,6 +1,5 @@
-//! The build script of the kernels in this workspace, and of the image that one of them loads: it
-//! has them laid out by `link.ld`. (As a flag of rustc's, that would have `core` built again for
-//! each other layout.)
+//! The build script of the kernels in this workspace, and of the image that one loads: `link.ld`
+//! lays them out. (As a flag of rustc's, this would rebuild `core` for each other layout.)
 
 use std::path::Path;
 

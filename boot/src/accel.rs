@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 
-/// What the user asks for.
+/// The user's choice of an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Accel {
     /// KVM where it is the real thing, else TCG.
@@ -15,7 +15,7 @@ pub enum Accel {
     Kvm,
 }
 
-/// What QEMU is started with.
+/// The engine that QEMU is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// Translation.

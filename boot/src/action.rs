@@ -1,4 +1,4 @@
-//! What QEMU's monitor is to do to a machine while its guest runs, and when.
+//! Actions of QEMU's monitor on a machine while its guest runs, and their times.
 
 use protocol::event::Event;
 use serde_json::{Value, json};
@@ -20,8 +20,7 @@ pub struct Action {
     pub arguments: Value,
     /// Whether it is done again and again from then on, until the end of the guest; else once.
     pub repeats: bool,
-    /// Whether it is a question: QEMU's text is then one of the report's answers, else its reason
-    /// to refuse.
+    /// Whether it is a question: QEMU's text is then an answer for the report, else a refusal.
     pub asks: bool,
 }
 
@@ -44,9 +43,8 @@ impl Action {
         Self { when, command: command.into(), arguments, repeats: false, asks: false }
     }
 
-    /// A line as people type it, done once: for what QMP has no command for, such as `mce`. It must
-    /// be one that QEMU answers by silence: any text counts as an error, since QEMU does not mark
-    /// errors here.
+    /// A line as people type it, for what QMP lacks, such as `mce`. Done once. QEMU must answer it
+    /// by silence: any text counts as an error, since QEMU does not mark errors here.
     pub fn hmp(when: Trigger, line: &str) -> Self {
         Self::qmp(when, HMP, json!({ "command-line": line }))
     }

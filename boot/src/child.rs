@@ -13,9 +13,9 @@ use anyhow::Context;
 
 /// A running process; killed and reaped when dropped.
 #[derive(Debug)]
-pub(crate) struct Guarded(Child);
+pub(crate) struct KillOnDrop(Child);
 
-impl Guarded {
+impl KillOnDrop {
     /// Starts a process. The thread that starts it must outlive it: Linux takes the end of that
     /// thread for the end of the parent.
     pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
@@ -58,7 +58,7 @@ impl Guarded {
         self.0.wait()
     }
 
-    /// Ends it at once.
+    /// Kills it immediately.
     pub(crate) fn kill(&mut self) {
         // Fails only if it has ended already.
         let _ = self.0.kill();
@@ -66,7 +66,7 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.kill();
     }
@@ -90,8 +90,7 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(arrange) };
 }
 
-/// Has the process keep to one of the CPUs that this one may use; each time to the next one, since
-/// several may run at once.
+/// Pins the process to one of the CPUs that this one may use, each to the next: several may run.
 ///
 /// With `-icount`, QEMU's main loop may run a timer that is due before the thread of the vCPUs
 /// does, and the next vCPU then has another turn. On two CPUs that is a race: of 40 runs of a storm
@@ -128,13 +127,13 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::thread;
 
-    use super::{Guarded, keep_to_one_cpu};
+    use super::{KillOnDrop, keep_to_one_cpu};
 
     #[test]
     fn it_keeps_to_one_cpu() {
         let mut command = Command::new("sleep");
         keep_to_one_cpu(command.arg("600")).expect("there is one");
-        let child = Guarded::spawn(&mut command).expect("starts");
+        let child = KillOnDrop::spawn(&mut command).expect("starts");
         let status = format!("/proc/{}/status", child.0.id());
         let status = std::fs::read_to_string(status).expect("it runs");
         let mut lines = status.lines();
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn dropping_ends_it() {
-        let child = Guarded::spawn(Command::new("sleep").arg("600")).expect("starts");
+        let child = KillOnDrop::spawn(Command::new("sleep").arg("600")).expect("starts");
         let id = child.0.id();
         assert!(Path::new(&format!("/proc/{id}")).exists());
         drop(child);
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_end_of_its_parent_ends_it() {
-        let command = || Guarded::spawn(Command::new("sleep").arg("600").stdout(Stdio::null()));
+        let command = || KillOnDrop::spawn(Command::new("sleep").arg("600").stdout(Stdio::null()));
         // For Linux the parent is the thread. Forgotten, it is not killed by `drop`.
         let started =
             thread::spawn(move || std::mem::ManuallyDrop::new(command().expect("starts")));

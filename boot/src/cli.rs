@@ -56,8 +56,7 @@ struct Cli {
 enum Command {
     /// Build the kernel and boot it (the default).
     Run(RunArgs),
-    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one in
-    /// turn.
+    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one.
     BringUp(BringUpArgs),
     /// Boot again and again, each time with another seed, so that the CPUs run interleaved in
     /// another way. Stops at the first run that does not pass and prints the line that repeats it;
@@ -77,16 +76,14 @@ enum Command {
     },
     /// Write the image of a stick that a PC with UEFI boots the kernel from.
     Image(ImageArgs),
-    /// Write a kernel of your own, which starts all CPUs by `bringup` and tears an object down
-    /// under them by `rundown`.
+    /// Write your own kernel: it starts all CPUs by `bringup`, tears down an object by `rundown`.
     New {
         /// Its folder, which is not there yet; the last part is the kernel's name.
         path: PathBuf,
     },
     /// Run clippy and rustdoc on the crates that only run in the guest.
     Check,
-    /// Boot an ELF that is built already (`cargo run --target x86_64-unknown-none` does), or a
-    /// kernel by `new`.
+    /// Boot a built ELF (`cargo run --target x86_64-unknown-none` does), or a kernel made by `new`.
     Elf {
         /// The ELF; or the folder of a kernel, which is built first.
         path: PathBuf,
@@ -192,7 +189,7 @@ mod tests {
     use clap::{CommandFactory, Parser};
 
     use super::{Cli, Command, RunArgs};
-    use crate::machine::Machine;
+    use crate::machine::MachineType;
 
     fn run_args(line: &str) -> RunArgs {
         let words = ["cargo boot"].into_iter().chain(line.split_whitespace());
@@ -218,7 +215,7 @@ mod tests {
             ("elf k --start-timeout 7 --init-pause 0", "start-timeout=7\ninit-pause=0\n"),
         ] {
             let boot = run_args(line).boot;
-            assert_eq!((boot.smp.as_str(), boot.machine), ("4", Machine::Q35));
+            assert_eq!((boot.smp.as_str(), boot.machine), ("4", MachineType::Q35));
             assert_eq!(boot.kernel.0.to_string(), format!("format=json\n{text}"));
         }
         let args = run_args("--machine pc -- -d int");

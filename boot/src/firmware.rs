@@ -1,13 +1,14 @@
-//! What starts the kernel: QEMU itself, or UEFI firmware (OVMF) by the loader in `boot/uefi`.
+//! Ways to start the kernel: by QEMU itself, or by UEFI firmware (OVMF) and the loader in
+//! `boot/uefi`.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 
-/// What starts the kernel.
+/// A way to start the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Firmware {
-    /// QEMU, by its option `-kernel`: at once.
+    /// QEMU, by its option `-kernel`: immediately.
     #[default]
     Direct,
     /// OVMF, from a stick, as on a PC with UEFI: takes 8 to 40 s under TCG.
@@ -29,8 +30,7 @@ pub(crate) fn plain(line: &str) -> String {
     text
 }
 
-/// Where distributions keep OVMF, and the variables that belong to it: how both paths begin, and
-/// their ends.
+/// Where distributions keep OVMF and its variables: how both paths begin, and their ends.
 const PLACES: [[&str; 3]; 5] = [
     // Debian, Ubuntu
     ["/usr/share/OVMF/OVMF_", "CODE_4M.fd", "VARS_4M.fd"],

@@ -27,8 +27,7 @@ const VOLUME: usize = 34 << 20;
 /// The stick: the volume from its first MiB on, and the second table of partitions.
 const STICK: u64 = VOLUME as u64 + (2 << 20);
 
-/// Writes the image of a stick: a table of partitions (GPT) with one volume (FAT32) that holds
-/// these files.
+/// Writes the image of a stick: a partition table (GPT) and a volume (FAT32) with these files.
 pub fn write(to: &Path, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
     let write = || -> anyhow::Result<()> {
         let mut file =

@@ -9,8 +9,7 @@
 //!
 //! - [`toolchain`] finds a compiler for the guest, [`guest`] builds with it.
 //! - [`machine`], [`accel`] and [`qemu`] are QEMU's command line.
-//! - [`firmware`] and [`image`] are the way by UEFI: OVMF, and a stick with the loader that
-//!   contains the kernel.
+//! - [`firmware`] and [`image`] serve UEFI: OVMF, and a stick whose loader contains the kernel.
 //! - [`Boot`] starts QEMU, reads the serial port, and never leaves QEMU behind.
 //! - An [`Action`] is what QEMU's monitor does meanwhile.
 //! - [`outcome`] distinguishes a pass from all the ways to fail.
@@ -40,6 +39,6 @@ pub mod workspace;
 pub use accel::{Accel, Host};
 pub use action::{Action, Trigger};
 pub use firmware::Firmware;
-pub use machine::Machine;
+pub use machine::MachineType;
 pub use outcome::Outcome;
 pub use run::{Boot, Line, Report};

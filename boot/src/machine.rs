@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// QEMU's board.
+/// QEMU's type of machine: its board.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Machine {
+pub enum MachineType {
     /// A PC with PCI Express.
     #[default]
     Q35,
@@ -17,7 +17,7 @@ pub enum Machine {
 }
 
 /// QEMU's name for it.
-impl fmt::Display for Machine {
+impl fmt::Display for MachineType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Q35 => "q35",

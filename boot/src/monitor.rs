@@ -43,8 +43,7 @@ pub(crate) struct Done {
 }
 
 impl Operator {
-    /// Opens a port for a QEMU that is yet to be started, and whose monitor is given up if it does
-    /// not answer for so long.
+    /// Opens a port for a QEMU yet to be started, whose monitor must answer within this time.
     pub(crate) fn open(actions: Vec<Action>, timeout: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;
@@ -170,8 +169,7 @@ fn work(
 struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
-    /// Has a command executed, and returns the text that it answers, if any; `None` if QEMU has
-    /// ended instead.
+    /// Has a command executed, and returns its text, if any; `None` if QEMU has ended instead.
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<Option<String>> {
         let mut object = json!({ "execute": command });
         if !arguments.is_null() {

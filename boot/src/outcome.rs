@@ -1,4 +1,4 @@
-//! What came of a boot.
+//! The outcome of a boot.
 //!
 //! Only one thing is a pass: the guest said so in words ([`Event::Verdict`], or a full count of
 //! passed tests) *and* by its exit code. Everything else is named as what it is.
@@ -216,8 +216,7 @@ impl Testimony {
         self.online.is_some() && !self.missing.is_empty()
     }
 
-    /// Gives the verdict on a machine that was asked to have so many CPUs, if all of them are to be
-    /// online.
+    /// Gives the verdict on a machine with this number of CPUs, if all are to be online.
     pub(crate) fn outcome(mut self, end: &End, stderr: &str, asked: Option<u32>) -> Outcome {
         // Warnings are no reason to distrust an exit code.
         let complained = stderr.lines().any(|line| !line.contains("warning:"));

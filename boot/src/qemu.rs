@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::accel::Engine;
 use crate::firmware::Ovmf;
-use crate::machine::Machine;
+use crate::machine::MachineType;
 use crate::run::Boot;
 use crate::toolchain::on_path;
 use crate::version::Version;
@@ -28,7 +28,7 @@ qemu-system-x86_64 is not on the search path. What to do:
 /// Most CPUs that an xAPIC, with its 8-bit IDs, can address; QEMU's TCG has no other before 9.0.
 const XAPIC_CPUS: u32 = 255;
 
-/// What UEFI takes.
+/// The files that UEFI takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Uefi {
     pub(crate) ovmf: Ovmf,
@@ -72,13 +72,13 @@ pub(crate) fn arguments(
         arguments.push(value.as_ref().to_os_string());
     };
     // More CPUs than the xAPIC can address need x2APIC, and interrupts that reach 32-bit IDs.
-    let large = boot.machine == Machine::Q35 && boot.smp.cpus() > XAPIC_CPUS;
+    let large = boot.machine == MachineType::Q35 && boot.smp.cpus() > XAPIC_CPUS;
     let details = match boot.machine {
-        Machine::Q35 if large => ",kernel-irqchip=split",
-        Machine::Q35 | Machine::Pc => "",
+        MachineType::Q35 if large => ",kernel-irqchip=split",
+        MachineType::Q35 | MachineType::Pc => "",
         // ACPI for the list of CPUs. Timer, interrupt controller and clock as on any PC, so that
         // the kernel has one machine to know and not two.
-        Machine::Microvm => ",acpi=on,pit=on,pic=on,rtc=on",
+        MachineType::Microvm => ",acpi=on,pit=on,pic=on,rtc=on",
     };
     add("-machine", &format!("{}{details}", boot.machine));
     add("-accel", &engine.to_string());
@@ -93,7 +93,7 @@ pub(crate) fn arguments(
             let model = if native { "host" } else { "host,arch-capabilities=off" };
             add("-cpu", &model);
             // A KVM that interprets kernel code would take minutes for SeaBIOS.
-            if !native && boot.machine != Machine::Microvm && uefi.is_none() {
+            if !native && boot.machine != MachineType::Microvm && uefi.is_none() {
                 add("-bios", &"qboot.rom");
             }
         }

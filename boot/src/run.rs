@@ -17,9 +17,9 @@ use self::report::Listener;
 pub use self::report::{Line, Report};
 use crate::accel::{Accel, Engine, Host};
 use crate::action::Action;
-use crate::child::{self, Guarded};
+use crate::child::{self, KillOnDrop};
 use crate::firmware::{Firmware, Ovmf};
-use crate::machine::{Machine, Smp};
+use crate::machine::{MachineType, Smp};
 use crate::monitor::{Done, Operator, TIMEOUT};
 use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Uefi};
@@ -35,7 +35,7 @@ pub struct Boot {
     pub(crate) elf: PathBuf,
     qemu: Option<PathBuf>,
     pub(crate) smp: Smp,
-    pub(crate) machine: Machine,
+    pub(crate) machine: MachineType,
     firmware: Firmware,
     accel: Accel,
     pub(crate) memory_mib: Option<u32>,
@@ -56,7 +56,7 @@ enum Missing {
     #[default]
     /// The guest may go on; it has not passed in the end.
     NoPass,
-    /// The boot ends at once.
+    /// The boot ends immediately.
     Ends,
     /// Nothing.
     Expected,
@@ -83,19 +83,16 @@ settings! {
     /// CPUs: a number, or a form of QEMU's `-smp`.
     smp: Smp;
     /// The board.
-    machine: Machine;
-    /// What starts the kernel. By UEFI, the contents of the ramdisk are the file of options beside
-    /// the loader.
+    machine: MachineType;
+    /// How the kernel is started. By UEFI, the ramdisk is the file of options beside the loader.
     firmware: Firmware;
     /// The engine.
     accel: Accel;
     /// Memory in MiB; by default as much as suits the number of CPUs.
     memory_mib: Option<u32>;
-    /// Longest time from the start of QEMU to its end; by default far more than a healthy guest
-    /// needs on a slow host.
+    /// Longest time from QEMU's start to its end; by default far more than a slow host needs.
     deadline: Option<Duration>;
-    /// Lets QEMU wait for a debugger on this local port before the first instruction. There is no
-    /// deadline then.
+    /// Has QEMU wait for a debugger on this local port at the first instruction. No deadline then.
     gdb: Option<u16>;
     /// Ends the boot soon after the flag is set, with
     /// [`Outcome::Interrupted`](crate::Outcome::Interrupted).
@@ -104,8 +101,7 @@ settings! {
 
 impl Boot {
     /// A boot of this ELF: 4 CPUs, q35, the fastest engine, default options in JSON format. A file
-    /// whose name ends in `.iso` is a disk that boots by a loader of its own, one that ends in
-    /// `.img` a stick.
+    /// named `.iso` is a disk that boots by a loader of its own, one named `.img` a stick.
     pub fn new(elf: impl Into<PathBuf>) -> Self {
         let boot = Self { elf: elf.into(), ..Self::default() };
         boot.options(&Options { format: Format::Json, ..Options::default() })
@@ -153,8 +149,7 @@ impl Boot {
         self
     }
 
-    /// For a boot that loses CPUs on purpose: it may pass with fewer than the machine was asked to
-    /// have.
+    /// For a boot that loses CPUs on purpose: it may pass with fewer than the machine has.
     pub fn cpus_may_be_missing(mut self) -> Self {
         self.missing = Missing::Expected;
         self
@@ -177,9 +172,8 @@ impl Boot {
     ///
     /// # Errors
     ///
-    /// The boot could not be tried: there is no QEMU, no ELF, or QEMU's monitor did not do what it
-    /// was asked for. Any other failure of QEMU or the guest is an [`Outcome`](crate::Outcome), not
-    /// an error.
+    /// The boot could not be tried: no QEMU, no ELF, or QEMU's monitor did not obey. Any other
+    /// failure of QEMU or the guest is an [`Outcome`](crate::Outcome), not an error.
     pub fn watch(self, mut see: impl FnMut(Line<'_>)) -> anyhow::Result<Report> {
         let program = qemu::find(self.qemu.as_deref())?;
         if !self.elf.is_file() {
@@ -204,7 +198,7 @@ impl Boot {
         if self.seed.is_some() {
             child::keep_to_one_cpu(&mut command)?;
         }
-        let (mut child, lines, stderr) = Guarded::with_lines(&mut command)
+        let (mut child, lines, stderr) = KillOnDrop::with_lines(&mut command)
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut listener = Listener {
             start,
@@ -262,7 +256,7 @@ impl Boot {
             match deadline {
                 _ if self.interrupt.is_some_and(is_set) => return Some(End::Interrupted),
                 _ if is_missing => return Some(End::Incomplete),
-                // The guest may wait in vain for what was not done. `Operator::end` says why.
+                // The guest may wait for an action that will not come. `Operator::end` says why.
                 _ if listener.operator.as_ref().is_some_and(Operator::has_failed) => {
                     return Some(End::Interrupted);
                 }
@@ -285,8 +279,7 @@ impl Boot {
         Ok(qemu::by_hand(&program, self, self.engine(), self.uefi()?.as_ref()))
     }
 
-    /// What this host lacks for it, if anything: a KVM that is not native takes minutes where
-    /// others take seconds.
+    /// What this host lacks for it, if anything: a KVM that is not native takes minutes.
     pub fn lacks(&self) -> Option<&'static str> {
         let host = Host::probe();
         if self.accel == Accel::Kvm && !(host.native && host.kvm_opens) {
@@ -296,7 +289,7 @@ impl Boot {
         (needs_ovmf && Ovmf::find().is_err()).then_some("no OVMF: sh boot/setup.sh --tests")
     }
 
-    /// What QEMU will be started with.
+    /// The engine that QEMU will be started with.
     pub fn engine(&self) -> Engine {
         match self.seed {
             Some(_) => Engine::Tcg,
@@ -304,13 +297,12 @@ impl Boot {
         }
     }
 
-    /// What UEFI takes, if it is to start the kernel; the stick and the copy of the variables are
-    /// still to be made.
+    /// The files for UEFI, if it starts the kernel; stick and copied variables are not made yet.
     fn uefi(&self) -> anyhow::Result<Option<Uefi>> {
         if self.firmware == Firmware::Direct {
             return Ok(None);
         }
-        if self.machine == Machine::Microvm {
+        if self.machine == MachineType::Microvm {
             bail!("the board microvm has no UEFI: --machine q35 or pc");
         }
         Ok(Some(Uefi { ovmf: Ovmf::find()?, variables: PathBuf::new(), stick: self.elf.clone() }))
@@ -333,9 +325,9 @@ impl Boot {
         Ok((Uefi { ovmf, variables, stick }, folder))
     }
 
-    /// None for a debugger. By default twice the time that the guest is to work, and for bring-up
-    /// and reports a minute and a second per CPU, about 20 times what 2 host CPUs took for 1 to 255
-    /// CPUs under TCG.
+    /// None for a debugger. By default twice the guest's working time, plus for bring-up and
+    /// reports 60 s and 1 s per CPU, about 20 times what 2 host CPUs took for 1 to 255 CPUs under
+    /// TCG.
     fn time_limit(&self) -> Option<Duration> {
         // With a seed, one thread does the work of all CPUs, and a second in the guest is half a
         // billion instructions at most.

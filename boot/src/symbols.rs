@@ -23,11 +23,9 @@ type Reader = EndianRcSlice<LittleEndian>;
 /// Adds names to backtraces: function, file and line, and what was inlined there.
 pub(crate) struct Symbols {
     elf: PathBuf,
-    /// Read when the first address comes: most guests do not panic. `Some(None)`: it has no debug
-    /// information.
+    /// Read at the first address: most guests do not panic. `Some(None)`: no debug information.
     program: Option<Option<Program>>,
-    /// The next address is that of an instruction; all others are return addresses, one after their
-    /// call.
+    /// The next address is an instruction's; all others are return addresses, behind their call.
     is_exact: bool,
 }
 

@@ -28,8 +28,7 @@ const RESERVED: &str = "alloc build core deps examples incremental std test";
 ///
 /// # Errors
 ///
-/// A package cannot have that name, the folder is there already or within the checkout, or it
-/// cannot be written.
+/// The name is not a package's, the folder exists or is within the checkout, or cannot be written.
 pub fn write(folder: &Path, checkout: &Path) -> anyhow::Result<()> {
     let name = folder.file_name().and_then(OsStr::to_str);
     let name = name.filter(|name| can_be_a_name(name)).with_context(|| {

@@ -31,7 +31,7 @@ struct Span {
     to_ns: u64,
 }
 
-/// What the BSP does, in this order.
+/// The BSP's steps, in this order.
 const BSP_PARTS: [&str; 4] = [
     "prepares for all CPUs",
     "waits out the pause after INIT",
@@ -39,8 +39,8 @@ const BSP_PARTS: [&str; 4] = [
     "waits for the CPUs",
 ];
 
-/// What any other CPU does from the first SIPI on, in this order: it waits until it runs, goes
-/// through the phases, and waits for the last one.
+/// Any other CPU's parts from the first SIPI on, in this order: it waits until it runs, goes
+/// through the phases, and waits for the last CPU.
 fn cpu_parts() -> impl Iterator<Item = String> {
     let started = std::iter::once("does not run yet".to_string());
     let phases = PHASES[1..].iter().map(|phase| format!("to: {phase}"));
@@ -72,7 +72,7 @@ impl Timeline {
         (cpus[0], cpus.get(1).copied())
     }
 
-    /// What the BSP did when.
+    /// When the BSP did each step.
     fn bsp(&self) -> Vec<Span> {
         let Steps { prepared_ns, sipi_ns, second_sipi_ns, .. } = self.steps;
         let second = match (second_sipi_ns, self.way) {
@@ -83,7 +83,7 @@ impl Timeline {
         spans(0, [prepared_ns, sipi_ns, second, self.end_ns()])
     }
 
-    /// What another CPU did when, from the first SIPI on.
+    /// When another CPU did each part, from the first SIPI on.
     fn cpu(&self, cpu: &Stamps) -> Vec<Span> {
         let moments = cpu.at_ns.into_iter().chain([self.end_ns()]);
         spans(self.steps.sipi_ns, moments)

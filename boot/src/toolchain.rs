@@ -55,7 +55,7 @@ impl Toolchain {
     }
 }
 
-/// What the machine has.
+/// The tools that the machine has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The target.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A version, as far as it matters here.
+/// The part of a version that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// The number before the first dot.

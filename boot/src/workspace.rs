@@ -28,7 +28,7 @@ pub fn root() -> &'static Path {
     &ROOT
 }
 
-/// What only the root has below it.
+/// A file that only the root has below it.
 const LINKER_SCRIPT: &str = "boot/direct/link.ld";
 
 /// Target directory for guests.

@@ -1,5 +1,4 @@
-//! The program as a whole: its exit status, and what it says when something is wrong. QEMU is a
-//! shell script.
+//! The program as a whole: exit status, and messages when something is wrong. QEMU is a script.
 #![cfg(unix)]
 
 use std::fs::{self, File, Permissions};

@@ -45,8 +45,7 @@ const LVT_MASKED: u32 = 1 << 16;
 const DELIVERY: u32 = 0b111 << 8;
 const LVT_PERIODIC: u32 = 1 << 17;
 
-/// The page of registers, null in x2APIC mode. Written by the BSP, before other CPUs run, so
-/// Relaxed everywhere.
+/// The page of registers, null in x2APIC mode. Written before other CPUs run, so Relaxed.
 static PAGE: AtomicPtr<u8> = AtomicPtr::new(UNKNOWN);
 const UNKNOWN: *mut u8 = ptr::without_provenance_mut(1);
 
@@ -55,8 +54,7 @@ const TIMER_DIVIDER: u64 = 16;
 /// The same, as the register has it (Intel SDM 3A, figure 11-10).
 const DIVIDE_BY_16: u32 = 0b0011;
 
-/// Rate of the timer, before the divider, in Hz. Written once by the BSP, before other CPUs run, so
-/// Relaxed.
+/// The timer's rate before the divider, in Hz. Written once, before other CPUs run, so Relaxed.
 static TIMER_HZ: AtomicU64 = AtomicU64::new(0);
 
 /// This CPU's APIC ID, from its APIC. Any CPU, any context, once the APIC is set up.
@@ -101,8 +99,7 @@ pub(crate) fn init(asked: ApicMode) {
     set_handler(vector::APIC_ERROR, report_errors);
     // SAFETY: the APIC's registers.
     let map = |page| unsafe { Registers::map(PhysAddr::new(page)) }.as_ptr();
-    // SAFETY: in ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables that
-    // there is.
+    // SAFETY: ring 0, the CPU has an APIC, and the mapping stays, in the one set of tables.
     adopt(unsafe { LocalApic::find(map) });
 }
 
@@ -158,9 +155,8 @@ pub(crate) fn enable() {
     write(TASK_PRIORITY, 0);
     write(TIMER_DIVIDE, DIVIDE_BY_16);
     stop_timer();
-    // Bit 8: software enable. Before the pins, which are the caller's: as long as it is clear,
-    // which it is after INIT, no entry of the vector table can be unmasked (Intel SDM 3A,
-    // 11.4.7.2).
+    // Bit 8: software enable. Before the pins, which are the caller's: while it is clear, as after
+    // INIT, no entry of the vector table can be unmasked (Intel SDM 3A, 11.4.7.2).
     write(SPURIOUS, 1 << 8 | u32::from(vector::SPURIOUS));
     listen_for_errors();
 }
@@ -179,8 +175,7 @@ pub(crate) fn set_pins(uses: [LintUse; 2]) {
 }
 
 /// Masks the interrupt sources inside this CPU (performance counters, temperature, corrected
-/// machine checks), except those that the firmware handles itself, by SMI, and errors, which the
-/// kernel reports.
+/// machine checks), except those that raise SMIs, and errors, which the kernel reports.
 pub(crate) fn mask_own_sources() {
     const SMI: u32 = 0b010 << 8;
     // The number of the last entry says which there are (Intel SDM 3A, figures 11-7 and 11-8); a
@@ -196,9 +191,8 @@ pub(crate) fn mask_own_sources() {
     listen_for_errors();
 }
 
-/// Ends all interrupts that this CPU's APIC has in service: firmware, or the kernel that has
-/// started this one, may have left in the middle of a handler, and none of that priority or below
-/// would come through.
+/// Ends all interrupts that this CPU's APIC has in service: firmware, or the kernel that started
+/// this one, may have left amid a handler, and none of that priority or below would come through.
 pub(crate) fn end_leftovers() {
     let any = || (0..8).any(|word| read(IN_SERVICE + word * 0x10) != 0);
     // At most one for each vector.
@@ -247,14 +241,12 @@ pub(crate) fn start_counting() {
     write(TIMER_INITIAL, u32::MAX);
 }
 
-/// What this CPU's timer has counted since [`start_counting`], before its divider. Stands after a
-/// minute at 1 GHz.
+/// This CPU's timer count since [`start_counting`], undivided. Stops after a minute at 1 GHz.
 pub(crate) fn counted() -> u64 {
     u64::from(u32::MAX - read(TIMER_CURRENT)) * TIMER_DIVIDER
 }
 
-/// Sets how fast all CPUs' timers count, in Hz before the divider. Until then they cannot be
-/// started.
+/// Sets the rate of all CPUs' timers, in Hz before the divider. Until then they cannot be started.
 pub(crate) fn set_timer_hz(hz: u64) {
     TIMER_HZ.store(hz, Ordering::Relaxed);
 }

@@ -4,18 +4,16 @@
 //! [restartable sequence](rundown::per_cpu::gs) starts again.
 //!
 //! # What it promises
-//! For every other CPU that runs there is a moment between the start of [`all`] and its return such
-//! that
+//! For every other running CPU there is a moment between the start of [`all`] and its end such that
 //!
 //! - what the caller did before `all` is visible to what that CPU does after that moment;
 //! - what that CPU did before that moment is visible to the caller after `all`;
 //! - at that moment, the CPU is not in a restartable sequence, or starts it again.
 //!
 //! # How
-//! The caller sends an interrupt to every other CPU that another caller has not sent one in the
-//! meantime, and waits until all have answered. The book-keeping is [`Rounds`], which is
-//! model-checked in its crate. There is no lock and no leader: a handler that interrupts a caller
-//! may itself be one.
+//! The caller interrupts every other CPU that no other caller has interrupted meanwhile, and waits
+//! until all have answered. The state is in [`Rounds`], which is model-checked in its crate. There
+//! is no lock and no leader: a handler that interrupts a caller may be one, too.
 //!
 //! - A CPU that waits with interrupts off, here, in [`ipi::call`] or in
 //!   [`Halt`](crate::platform::Halt), answers meanwhile.
@@ -81,7 +79,7 @@ pub fn is_legal() -> bool {
     !ipi::in_nmi()
 }
 
-/// What barriers have cost since boot.
+/// The barriers' costs since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Calls of [`all`].
@@ -96,7 +94,7 @@ pub struct Statistics {
     pub late: u64,
 }
 
-/// What barriers have cost since boot. Racy: others may be at it.
+/// The barriers' costs since boot. Racy: others may be running.
 pub fn statistics() -> Statistics {
     // Relaxed: numbers for people and tests.
     Statistics {
@@ -144,8 +142,8 @@ impl Call {
     fn begin() -> Self {
         assert!(is_legal(), "a barrier in an NMI handler");
         let call = Self { round: ROUNDS.begin(), begun: time::nanos() };
-        // A CPU that comes online after this sees what this CPU did before. The round does not wait
-        // for one that has left, or leaves without seeing it. Pairs with `cpu::set_online` and
+        // A CPU that comes online after this sees what this CPU did before. The round waits for
+        // none that has left, or leaves unaware of it. Pairs with `cpu::set_online` and
         // `cpu::set_offline`.
         fence(Ordering::SeqCst);
         let sent = others()
@@ -188,8 +186,7 @@ impl Call {
 }
 
 impl Answers {
-    /// Sends the CPU, whose answers these are, an interrupt, if none is on its way. Whether one was
-    /// sent.
+    /// Sends the CPU of these answers an interrupt, if none is on its way. Whether one was sent.
     fn ask(&self, cpu: CpuIndex) -> bool {
         // With interrupts off: a handler that came in between would find the CPU asked, and wait
         // for an interrupt that the code below it has not sent.

@@ -22,8 +22,7 @@ use crate::{
     screen, serial, time,
 };
 
-/// Stops all other CPUs for good; returns whether all have [stopped](has_stopped) within a while.
-/// Any context.
+/// Stops all other CPUs for good; returns whether all [stopped](has_stopped) in time. Any context.
 pub(crate) static STOP_OTHERS: Hook<fn() -> bool> = Hook::none();
 
 /// This CPU's APIC ID, from its APIC. Any context.
@@ -46,8 +45,7 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 
 /// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
 ///
-/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes
-/// before all others.
+/// Any CPU, any context. The first caller decides, others halt; a panicking CPU comes first.
 pub fn exit(code: ExitCode) -> ! {
     static EXITING: AtomicBool = AtomicBool::new(false);
     interrupts::disable();
@@ -71,7 +69,7 @@ pub fn exit(code: ExitCode) -> ! {
 /// Halts this CPU for good.
 pub(crate) fn halt() -> ! {
     // Release: pairs with the load in `has_stopped`. Here, not in the NMI that stops CPUs: a CPU
-    // that halts within another NMI (several may get one at once) does not take that.
+    // that halts within another NMI (several may get one at the same time) does not take that.
     STOPPED.here().store(true, Ordering::Release);
     loop {
         interrupts::disable();
@@ -107,7 +105,7 @@ pub(crate) fn leave_out(message: fmt::Arguments<'_>, vector: Option<u8>, address
 /// Stops the other CPUs, reports `message` and the backtrace once, ends the kernel.
 ///
 /// Any CPU, any context, NMI included. If two CPUs get here, one reports and the other halts. A
-/// panic within the report ends the kernel at once.
+/// panic within the report ends the kernel immediately.
 pub(crate) fn report(message: fmt::Arguments<'_>, trace: impl FnOnce(&mut dyn FnMut(u64))) -> ! {
     interrupts::disable();
     let me = per_cpu::index().get() as u32 + 1;

@@ -1,5 +1,4 @@
-//! Faults on purpose while CPUs start, as the option `fault` has it: each in the place that a hook
-//! names.
+//! Faults on purpose while CPUs start, by the option `fault`: each in the place that a hook names.
 //!
 //! `unsafe` in this module: exceptions, on purpose.
 
@@ -12,7 +11,7 @@ use core::{
 use bringup::{Arrival, InjectedFault};
 use protocol::{
     exit::ExitCode,
-    options::{Fault, FaultKind},
+    options::{FaultInjection, FaultKind},
 };
 use spin::Once;
 
@@ -21,13 +20,13 @@ use crate::{
     emergency, log, time,
 };
 
-static FAULT: Once<Fault> = Once::new();
+static FAULT: Once<FaultInjection> = Once::new();
 
 /// CPUs that are delayed beyond the timeout may come.
 static MAY_BE_LATE: AtomicBool = AtomicBool::new(true);
 
 /// Sets the fault, and the timeout in milliseconds. A fault that no CPU can have ends the kernel.
-pub(crate) fn arm(fault: Option<Fault>, timeout: u32) {
+pub(crate) fn arm(fault: Option<FaultInjection>, timeout: u32) {
     let Some(fault) = fault else {
         return;
     };
@@ -49,7 +48,7 @@ pub(crate) fn start_is_over() -> Option<InjectedFault> {
 }
 
 /// The fault of this CPU.
-fn of(id: ApicId) -> Option<Fault> {
+fn of(id: ApicId) -> Option<FaultInjection> {
     FAULT.get().copied().filter(|fault| fault.is_for(id.get()))
 }
 
@@ -57,8 +56,7 @@ fn is(kind: FaultKind) -> bool {
     FAULT.get().is_some_and(|fault| fault.kind == kind)
 }
 
-/// Whether the fault is in the trampoline and concerns one CPU, which is then started after all
-/// others.
+/// Whether the fault is in the trampoline, for one CPU, which is then started after all others.
 pub(crate) fn chosen() -> bool {
     let fault = FAULT.get();
     fault.is_some_and(|fault| fault.apic_id.is_some() && injected(fault.kind, || 0).is_some())
@@ -83,7 +81,7 @@ fn injected(kind: FaultKind, late_until: impl FnOnce() -> u64) -> Option<Injecte
 }
 
 /// Counted from the first INIT, however often the CPU is started.
-fn late_until(fault: Fault) -> u64 {
+fn late_until(fault: FaultInjection) -> u64 {
     static UNTIL: Once<u64> = Once::new();
     let until = *UNTIL.call_once(|| time::ticks_in(u64::from(fault.millis) * 1_000_000));
     match MAY_BE_LATE.load(Ordering::Relaxed) {

@@ -13,9 +13,8 @@ use crate::{
     ioapic, log, unexpected,
 };
 
-/// On which of its two pins each CPU gets the board's NMIs. Firmware sets up those of the BSP
-/// alone, and INIT masks those of the others: NMIs would arrive at one CPU, which may be the one
-/// that hangs.
+/// On which of its two pins each CPU gets the board's NMIs. Firmware sets up only the BSP's, and
+/// INIT masks the others': NMIs would arrive at one CPU, which may be the one that hangs.
 static NMI_PINS: Once<NmiPins> = Once::new();
 
 /// Finds what there is, by the firmware's tables, and [silences](silence) it. Once, on the BSP,
@@ -42,8 +41,7 @@ pub(crate) fn quiet_cpus() {
     unsafe { bringup::quiet_others(apic::local()) };
 }
 
-/// Silences all interrupts of devices, and sets up this CPU's pins. One that has been sent before
-/// may still come.
+/// Silences devices' interrupts, and sets up this CPU's pins. One sent before may still come.
 ///
 /// On one CPU at a time; thread or interrupt context, not NMI.
 pub fn silence() {

@@ -26,8 +26,8 @@ impl<F: Copy> Hook<F> {
     pub(crate) fn get(&self) -> Option<F> {
         // Acquire: pairs with the Release in `set`; all preparations for the function are visible.
         let function = self.0.load(Ordering::Acquire);
-        // SAFETY: it is what `set` made of an `Option<F>`, or null, which is `None`: every `F` here
-        // is a function pointer.
+        // SAFETY: `set` made it of an `Option<F>`, or it is null, `None`: every `F` is a function
+        // pointer.
         unsafe { mem::transmute_copy::<*mut (), Option<F>>(&function) }
     }
 }

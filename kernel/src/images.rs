@@ -8,17 +8,14 @@ pub use rundown::per_cpu::gs::{Bounds, NotRegistered, RegisterError, RestartTabl
 
 use crate::{cpu, ipi};
 
-/// Takes an image's table out again. When this returns, the image's memory may be used for
-/// something else.
+/// Takes an image's table out again. After this, the image's memory may be reused.
 ///
 /// Thread context, interrupts on. Error: [`NotRegistered`].
 ///
 /// # Safety
-/// The image's code is not entered any more, no CPU executes it, and none of it is suspended: see
-/// [`gs::unregister`].
+/// The image's code is not entered again, executed or suspended on any CPU: [`gs::unregister`].
 pub unsafe fn unregister(table: &RestartTable) -> Result<(), NotRegistered> {
-    // Not a barrier: it may be answered by an NMI, on top of a handler that has yet to look up what
-    // it has interrupted.
+    // Not a barrier: NMIs answer, perhaps on top of a handler yet to look up what it interrupted.
     let called_everywhere = || {
         for cpu in cpu::others() {
             // A CPU that is not online executes nothing of the image.
@@ -26,7 +23,6 @@ pub unsafe fn unregister(table: &RestartTable) -> Result<(), NotRegistered> {
         }
     };
     // SAFETY: by the caller. A call is run by a handler for which interrupts were on, so every
-    // handler below it has looked up what it interrupted; or by kernel code that waits for
-    // something.
+    // handler below has looked up what it interrupted; or by waiting kernel code.
     unsafe { gs::unregister(table, called_everywhere) }
 }

@@ -1,5 +1,4 @@
-//! The I/O APICs (Intel 82093AA data sheet): each pin's entry, which names a vector and a CPU,
-//! masked.
+//! The I/O APICs (Intel 82093AA data sheet): each pin's entry, with its vector and CPU, masked.
 //!
 //! `unsafe` in this module: the address of the registers.
 
@@ -57,8 +56,7 @@ impl Chip {
     /// `None` if nothing answers at the address.
     fn find(address: u32) -> Option<Self> {
         let address = PhysAddr::new(address.into());
-        // Intel's lie 1 KiB apart (82093AA data sheet), AMD's may lie at each multiple of 256
-        // bytes.
+        // Intel's lie 1 KiB apart (82093AA data sheet), AMD's may be at any multiple of 256 bytes.
         if !address.is_aligned(0x100_u64) {
             return None;
         }

@@ -49,8 +49,7 @@ pub(crate) fn init() {
 
 /// Gets a CPU out of `hlt`. It takes an interrupt that does nothing else.
 ///
-/// Any CPU, any context, NMI included. Earlier writes of this CPU are visible to the other one
-/// after.
+/// Any CPU, any context, NMI included. This CPU's earlier writes are visible to the other after.
 pub fn wake(cpu: CpuIndex) {
     apic::send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector::WAKE));
 }
@@ -95,8 +94,7 @@ pub fn try_call(cpu: CpuIndex, function: &(dyn Fn() + Sync)) -> Result<(), NotOn
         if !interrupts::enabled() {
             // Not in a handler, but what it calls is promised interrupt context.
             interrupts::as_handler(serve_calls);
-            // The other CPU may have interrupts off, too, and wait for this one, for example at a
-            // barrier.
+            // The other CPU may have interrupts off, too, and wait for this one, say at a barrier.
             if let Some(serve) = WHILE_WAITING.get() {
                 serve();
             }
@@ -138,14 +136,12 @@ impl Call {
     }
 }
 
-/// Runs the calls that others have made to this CPU, or refuses them if it is not online. As a
-/// handler.
+/// Runs the calls made to this CPU, or refuses them if it is not online. As a handler.
 pub(crate) fn serve_calls() {
     take_calls(CALLS.here(), cpu::is_online_here());
 }
 
-/// Refuses or answers requests to this CPU from before it was started (again), whose interrupts are
-/// lost.
+/// Refuses or answers requests to this CPU from before its (re-)start, whose interrupts are lost.
 pub(crate) fn forget() {
     IN_NMI.here().store(false, Ordering::Relaxed);
     NMI_ASKED.here().store(false, Ordering::Relaxed);

@@ -15,8 +15,7 @@
 //! }
 //! ```
 //!
-//! Modules lie on floors (`kernel/floors`, `docs/architecture.md`): each imports from lower ones
-//! only.
+//! Modules lie on floors (`kernel/floors`, `docs/architecture.md`): imports lead downwards only.
 //!
 //! The way here (long mode, page tables, the jump) is in the crates `direct`, which QEMU's
 //! `-kernel` enters, and `handover`, which the loader for UEFI (`boot/uefi`) uses as well.
@@ -24,8 +23,7 @@
 
 extern crate alloc;
 
-// Checked for the host, as editors do, beside crates that link std: there is one panic handler,
-// std's.
+// For the host, as editors check it, beside crates that link std, which has the panic handler.
 #[cfg(not(target_os = "none"))]
 extern crate std;
 

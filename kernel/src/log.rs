@@ -1,5 +1,4 @@
-//! The log: lines for people, on the serial port and the screen; events for a program on the host,
-//! on the serial port.
+//! The log: lines for people on serial port and screen, events for the host on the port.
 
 use core::{
     fmt::{self, Write as _},

@@ -12,8 +12,7 @@
 //!
 //! The linker gathers the declarations, with their initial values, in a pattern (`per_cpu_start` in
 //! `link.ld`) of which each CPU has a copy at the start of its [area](mod@crate::cpu), where its GS
-//! base points. A variable is atomic or written once, so a reference is safe on any CPU, in any
-//! context.
+//! base points. A variable is atomic or written once: references are safe on any CPU and context.
 //!
 //! `unsafe` in this module: GS, and references into the areas.
 
@@ -42,7 +41,7 @@ static AREAS: AtomicUsize = AtomicUsize::new(0);
 
 /// A variable of which every CPU has its own. Declared by [`per_cpu!`].
 #[repr(transparent)]
-pub(crate) struct PerCpu<T>(T);
+pub(crate) struct PerCpuVariable<T>(T);
 
 /// Declares per-CPU variables, as statics are: the initial value is what each CPU starts with.
 macro_rules! per_cpu {
@@ -50,14 +49,14 @@ macro_rules! per_cpu {
         $(#[$attribute])*
         // SAFETY: the section has nothing but such variables; link.ld keeps it in one piece.
         #[unsafe(link_section = ".per_cpu")]
-        $visibility static $name: $crate::per_cpu::PerCpu<$type> =
+        $visibility static $name: $crate::per_cpu::PerCpuVariable<$type> =
             // SAFETY: it lies in the section.
-            unsafe { $crate::per_cpu::PerCpu::new($initial) };
+            unsafe { $crate::per_cpu::PerCpuVariable::new($initial) };
     )+};
 }
 pub(crate) use per_cpu;
 
-impl<T: Sync> PerCpu<T> {
+impl<T: Sync> PerCpuVariable<T> {
     /// # Safety
     /// The value is that of a static in section `.per_cpu`. Copies of its bytes are values as good
     /// as it is (so it does not point to itself).
@@ -68,8 +67,7 @@ impl<T: Sync> PerCpu<T> {
     /// This CPU's. A kernel thread never moves to another CPU, so it stays this CPU's.
     pub(crate) fn here(&'static self) -> &'static T {
         let shift: u64;
-        // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its copy,
-        // whose head is set.
+        // SAFETY: every CPU first runs `install`, so GS points to its copy, whose head is set.
         unsafe {
             asm!(
                 "mov {}, gs:[{offset}]",
@@ -97,8 +95,8 @@ impl<T: Sync> PerCpu<T> {
     }
 }
 
-impl PerCpu<AtomicU64> {
-    /// What a CPU has counted; 0 if it has no area. Racy.
+impl PerCpuVariable<AtomicU64> {
+    /// A CPU's count; 0 if it has no area. Racy.
     pub(crate) fn count_of(&'static self, cpu: CpuIndex) -> u64 {
         self.of(cpu).map_or(0, |count| count.load(Ordering::Relaxed))
     }
@@ -125,7 +123,7 @@ unsafe extern "C" {
 /// This CPU's index: one load.
 pub(crate) fn index() -> CpuIndex {
     let index: u32;
-    // SAFETY: as in `PerCpu::here`. The index is never written again.
+    // SAFETY: as in `PerCpuVariable::here`. The index is never written again.
     unsafe {
         asm!(
             "mov {:e}, gs:[{offset}]",
@@ -151,8 +149,7 @@ pub(crate) fn area(cpu: CpuIndex, offset: usize) -> VirtAddr {
 /// Fills the area of the CPU with this index, the first that has none. One caller at a time.
 ///
 /// # Safety
-/// Its first [`ROOM`] bytes are mapped for good, and nothing else's; the BSP's are those of
-/// [`early`].
+/// Its first [`ROOM`] bytes are mapped for good, and only its own; the BSP's are [`early`]'s.
 pub(crate) unsafe fn add_area(cpu: CpuIndex) {
     if cpu != CpuIndex::BSP {
         // SAFETY: by the caller.
@@ -173,16 +170,15 @@ struct Early(#[expect(dead_code, reason = "read through GS")] [u8; 4096]);
 
 static mut EARLY: Early = Early([0; 4096]);
 
-/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so
-/// what has been counted until then (NMIs may have come) is not lost.
+/// Where the BSP's variables are from the kernel's first step on. Its area has the same page, so no
+/// count from before (NMIs may have come) is lost.
 pub(crate) fn early() -> VirtAddr {
     VirtAddr::from_ptr(&raw const EARLY)
 }
 
 /// Gives the BSP something to find at GS. The kernel's first step.
 pub(crate) fn init_bsp() {
-    // SAFETY: there is room for the pattern (`ROOM`, which `link.ld` checks), and nothing else uses
-    // it.
+    // SAFETY: there is room for the pattern (`ROOM`; `link.ld` checks it), used by nothing else.
     unsafe { copy_to(early(), CpuIndex::BSP) };
     GsBase::write(early());
 }

@@ -1,4 +1,4 @@
-//! What the `rundown` crate needs of a kernel: a CPU's number, the time, a way to sleep and be
+//! The services that the `rundown` crate needs: a CPU's number, the time, a way to sleep and be
 //! woken, and per-CPU counters.
 
 mod per_cpu;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 per_cpu! {
-    /// What it [sleeps](sleep) for. Written by its own CPU only.
+    /// The thing that it [sleeps](sleep) for. Written by its own CPU only.
     static SLEEPS_FOR: AtomicUsize = AtomicUsize::new(0);
 }
 
@@ -33,8 +33,7 @@ impl rundown::Platform for KernelPlatform {
         cpu::current().get()
     }
 
-    /// Wakes the CPUs that sleep for this object, and those that run futures. Any context, NMI
-    /// included.
+    /// Wakes CPUs that sleep for this object, and those that run futures. Any context, NMI too.
     fn wake_waiters(object: ObjectId) {
         WAKERS.ring(object);
         wake_if(|sleeps_for| sleeps_for == object.get() || sleeps_for == FUTURES);
@@ -73,8 +72,7 @@ impl KernelPlatform {
 
 /// Waits in `hlt`, woken by [`KernelPlatform`] or by any other interrupt.
 ///
-/// Interrupts must be on and the code not in a handler, since `hlt` needs them on; where they are
-/// not, it spins.
+/// Interrupts must be on, since `hlt` needs them, and the code not in a handler; else it spins.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Halt;
 
@@ -91,7 +89,7 @@ impl Halt {
         sleep(ANYTHING, None, ready);
     }
 
-    /// As `until`, but for so many nanoseconds at most. Whether `ready()` has returned `true`.
+    /// As `until`, but for at most `nanos`. Whether `ready()` has returned `true`.
     pub(crate) fn until_or_for(&self, nanos: u64, ready: &mut dyn FnMut() -> bool) -> bool {
         let deadline = time::nanos() + nanos;
         let mut is_ready = false;
@@ -108,12 +106,11 @@ impl Halt {
     }
 }
 
-/// What a CPU sleeps for, if not for an object, whose address is aligned.
+/// For a CPU that does not sleep for an object, whose address is aligned.
 const ANYTHING: usize = 1;
 const FUTURES: usize = 2;
 
-/// A bit per CPU that sleeps in [`Halt`], or is about to. Outlives every object, so waking touches
-/// none (S3).
+/// A bit per CPU that sleeps in [`Halt`], or will. Outlives objects: waking touches none (S3).
 static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
 
 /// Sleeps until `ready()`, which is asked after each interrupt and soon after `deadline`.
@@ -129,8 +126,7 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
     let me = cpu::current().get();
     let (word, bit) = (&SLEEPERS[me / 64], 1 << (me % 64));
     SLEEPS_FOR.here().store(what_for, Ordering::Relaxed);
-    // Release: pairs with the load in `wake_if`: a CPU that sees the bit sees what this one sleeps
-    // for.
+    // Release: pairs with the load in `wake_if`: a CPU that sees the bit sees this one's object.
     word.fetch_or(bit, Ordering::Release);
     // Pairs with the fence in `wake_if`.
     fence(Ordering::SeqCst);
@@ -150,8 +146,7 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
 
 /// Wakes the CPUs that sleep for something that `concerns` them.
 fn wake_if(concerns: impl Fn(usize) -> bool) {
-    // Pairs with the fence in `sleep`: either the sleeper sees what was done before this call, or
-    // this sees its bit.
+    // Pairs with the fence in `sleep`: the sleeper sees all done before this, or this sees its bit.
     fence(Ordering::SeqCst);
     for (word, sleepers) in SLEEPERS.iter().enumerate() {
         // Acquire: pairs with the Release in `sleep`.

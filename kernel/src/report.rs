@@ -37,8 +37,7 @@ pub fn events() -> Vec<Noticed> {
     interrupts::without(|| SEEN.lock().clone())
 }
 
-/// Reports what has happened to a CPU that starts. On the BSP, as a handler too; or at the end of a
-/// panic.
+/// Reports what happened to a CPU that starts. On the BSP, also as a handler; or at a panic's end.
 pub(crate) fn event(event: Noticed) {
     log!("{event}");
     match event {

@@ -1,7 +1,7 @@
 //! The screen, where the loader gives a framebuffer: it shows the log.
 //!
-//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both at once. Code that breaks
-//! into that lock writes past it here, too, since a grid is made of atomics.
+//! Its lock is the serial port's: [`log`](mod@crate::log) writes to both. Code that breaks into
+//! that lock writes past it here, too, since a grid is made of atomics.
 //!
 //! `unsafe` in this module: the framebuffer.
 
@@ -64,8 +64,7 @@ pub(crate) fn with(f: impl FnOnce(&mut Terminal<'_, fn(usize, &[u8])>)) {
 
 fn draw(at: usize, bytes: &[u8]) {
     let framebuffer = FRAMEBUFFER.load(Ordering::Relaxed);
-    // SAFETY: `LAYOUT` is there, so the framebuffer is, and the layout has checked that it is large
-    // enough.
+    // SAFETY: `LAYOUT` is there, so the framebuffer is, and its size has been checked.
     let at = unsafe { framebuffer.add(at) };
     // SAFETY: as above; nothing else reads it or refers to it.
     unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };

@@ -32,8 +32,7 @@ static PORT: SpinMutex<Uart16550<PioBackend>> = SpinMutex::new(com1());
 /// Index of the CPU that holds the lock.
 static OWNER: AtomicU32 = AtomicU32::new(NOBODY);
 
-/// Sets the port to 115200 baud, 8N1. A machine without one runs on silently. Once, on the BSP,
-/// before others run.
+/// Sets the port to 115200 baud, 8N1. Works without one. Once, on the BSP, before others run.
 pub(crate) fn init() {
     let config = Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT };
     // No device: then there is no log, and nowhere to report that.
@@ -62,8 +61,7 @@ pub fn with_port(write: impl FnOnce(&mut dyn fmt::Write)) {
     });
 }
 
-/// Takes the lock away from whoever holds it. All other CPUs have stopped for good, or else lines
-/// are mixed up.
+/// Takes the lock from its holder. All other CPUs have stopped for good, else lines mix.
 pub(crate) fn break_lock() {
     OWNER.store(NOBODY, Ordering::Release);
 }

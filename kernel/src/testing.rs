@@ -1,5 +1,4 @@
-//! For guests that are tests: runs them one by one and reports to the host; and what no kernel
-//! would do.
+//! For guests that are tests: runs them one by one, reports to the host, does what no kernel would.
 
 use protocol::{event::Event, exit::ExitCode};
 

@@ -1,5 +1,4 @@
-//! The time since boot, read from the time-stamp counter. [`clock`](crate::clock) finds out its
-//! rate.
+//! The time since boot by the time-stamp counter. [`clock`](crate::clock) finds out its rate.
 //!
 //! (Intel SDM 3B, 18.17: the counter runs at a constant rate on all CPUs made since 2008; QEMU's
 //! does, and shows all vCPUs the same count.)
@@ -12,11 +11,10 @@ use core::{
 
 use bringup::rate::Scale;
 
-/// Nanoseconds since the boot learnt the counter's rate (see [`clock`](crate::clock)); 0 before
-/// that.
+/// Nanoseconds since the boot learnt the counter's rate ([`clock`](crate::clock)); 0 before.
 ///
-/// Never goes backwards on one CPU, nor from one CPU to another as far as their counters agree: the
-/// kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
+/// Never goes backwards on one CPU, nor from one CPU to another if their counters agree: the kernel
+/// compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
 ///
 /// Any CPU, any context.
 pub fn nanos() -> u64 {
@@ -32,7 +30,7 @@ pub(crate) fn length(ticks: u64) -> Duration {
     Duration::from_nanos(scale().nanos(ticks))
 }
 
-/// The count in so many nanoseconds from now.
+/// The count `nanos` from now.
 pub(crate) fn ticks_in(nanos: u64) -> u64 {
     let ahead = u128::from(nanos) * u128::from(hz()) / 1_000_000_000;
     ticks().saturating_add(ahead as u64)
@@ -50,8 +48,7 @@ pub fn spin_for(nanos: u64) {
     }
 }
 
-/// The time-stamp counter's rate, in ticks per second, as the clock takes it to be. Any CPU, any
-/// context.
+/// The time-stamp counter's rate, in ticks per second, by the clock. Any CPU, any context.
 pub fn hz() -> u64 {
     HZ.load(Ordering::Relaxed)
 }
@@ -61,8 +58,7 @@ static START: AtomicU64 = AtomicU64::new(0);
 static HZ: AtomicU64 = AtomicU64::new(0);
 static SCALE: AtomicU64 = AtomicU64::new(0);
 
-/// Begins with nanosecond 0, now that the counter's rate is known. Once, on the BSP, before other
-/// CPUs run.
+/// Begins with nanosecond 0, now that the rate is known. Once, on the BSP, before others run.
 pub(crate) fn start(hz: u64) {
     HZ.store(hz, Ordering::Relaxed);
     SCALE.store(Scale::of_hz(hz).bits(), Ordering::Relaxed);
@@ -70,8 +66,7 @@ pub(crate) fn start(hz: u64) {
 }
 
 /// The time-stamp counter after all earlier loads of this CPU: without `lfence` it may be read
-/// before them (Intel SDM 2B, RDTSC), and a CPU that sees what another did would find its clock
-/// behind.
+/// before them (Intel SDM 2B, RDTSC), and a CPU seeing another's work would find its clock behind.
 pub(crate) fn ticks() -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: every CPU with long mode has the instructions, and CR4.TSD does not concern ring 0.

@@ -33,9 +33,8 @@ pub fn stop() {
     ON_TICK.here().set(None);
 }
 
-/// Interrupts this CPU once, soon after so many nanoseconds: at the next tick of its periodic timer
-/// if that runs, else by an alarm (after a minute at the latest, then set it again). Interrupts are
-/// off.
+/// Interrupts this CPU once, soon after `nanos`: at the next tick of its periodic timer if that
+/// runs, else by an alarm (after a minute at the latest, then set it again). Interrupts are off.
 pub(crate) fn set_alarm(nanos: u64) {
     if !is_periodic() {
         apic::start_timer(nanos, false);

@@ -1,5 +1,4 @@
-//! Unexpected interrupts: counted, logged once, survived, unless the board reports a hardware
-//! error.
+//! Unexpected interrupts: counted, logged once, survived, except the board's hardware errors.
 //!
 //! | kind | sign | due |
 //! |---|---|---|
@@ -36,7 +35,7 @@ per_cpu! {
     static NMIS: AtomicU64 = AtomicU64::new(0);
     /// A bit per vector that has been logged.
     static LOGGED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
-    /// What port 0x61 said at an NMI that is to be logged, or [`NOTHING`].
+    /// The value of port 0x61 at an NMI to be logged, or [`NOTHING`].
     static NMI_TO_LOG: AtomicU16 = AtomicU16::new(NOTHING);
 }
 
@@ -61,8 +60,7 @@ pub fn unhandled_nmis(cpu: CpuIndex) -> u64 {
     NMIS.count_of(cpu)
 }
 
-/// Takes an interrupt with a vector that has no handler, on this CPU. As a handler. `false`: it is
-/// an exception.
+/// Takes an interrupt whose vector has no handler. As a handler. `false`: it is an exception.
 fn take(vector: u8) -> bool {
     let is_in_service = vector >= 16 && apic::is_in_service(vector);
     if vector < 32 && !is_in_service {

@@ -20,10 +20,9 @@ per_cpu! {
     pub(crate) static LEAVE: AtomicBool = AtomicBool::new(false);
 }
 
-/// Runs `function` on every online CPU, this one included, in thread context with interrupts on,
-/// all at the same time. Returns when it has returned everywhere. BSP, thread context, one at a
-/// time. Panics if called on an AP, from within itself, from interrupt context, or with interrupts
-/// off.
+/// Runs `function` on every online CPU, this one included, in thread context with interrupts on, at
+/// the same time. Returns when all have. BSP, thread context, one at a time. Panics if called on an
+/// AP, from within itself, from interrupt context, or with interrupts off.
 pub fn run_on_each(function: &(dyn Fn(CpuIndex) + Sync)) {
     let _exclusive = exclusive("run_on_each");
     let others = cpu::others();

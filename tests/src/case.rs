@@ -6,13 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use boot::guest::{SUITE, TEST_KERNELS};
 use boot::machine::Smp;
-use boot::{Accel, Action, Boot, Firmware, Machine, Report, Trigger};
+use boot::{Accel, Action, Boot, Firmware, MachineType, Report, Trigger};
 use protocol::options::{Format, Options, Scenario};
 
 use crate::shape::Shape;
 use crate::{failure, guests, judge, screen};
 
-/// What a case demands of a report.
+/// A case's demand on a report.
 type Check = Box<dyn Fn(&Report) -> Result<()> + Send + Sync>;
 
 /// Names the seed that each boot of a run is to have, in place of its case's. A guest that hangs is
@@ -48,8 +48,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; it is to pass all its
-    /// tests.
+    /// The test guest with this scenario, on a q35 machine with `-smp <smp>`; all tests must pass.
     #[must_use]
     pub fn new(scenario: &str, smp: &str) -> Self {
         let shape = Shape::of(smp);
@@ -64,8 +63,7 @@ impl Case {
                 scenario: Some(Scenario::named(scenario).expect("a name")),
                 ..Options::default()
             },
-            // So long that only a hang reaches it: many virtual CPUs on few busy host CPUs are
-            // slow.
+            // Only a hang reaches it: many virtual CPUs on few busy host CPUs are slow.
             deadline: Duration::from_secs(60) + Duration::from_secs(2) * shape.cpus,
             ramdisk: None,
             stick: None,
@@ -92,7 +90,7 @@ impl Case {
         self
     }
 
-    /// The kernel itself instead of a test guest; it is to run for so many seconds and to pass.
+    /// The kernel itself instead of a test guest; it runs for this many seconds and must pass.
     #[must_use]
     pub fn kernel(smp: &str, seconds: u32) -> Self {
         let mut case = Self::new("kernel", smp).alone("kernel");
@@ -118,7 +116,7 @@ impl Case {
 
     /// Another machine than q35. Its name becomes part of the case's.
     #[must_use]
-    pub fn on(mut self, machine: Machine) -> Self {
+    pub fn on(mut self, machine: MachineType) -> Self {
         self.name = format!("{}_{}", machine, self.name);
         self.boot(|boot| boot.machine(machine))
     }
@@ -126,7 +124,7 @@ impl Case {
     /// Started by UEFI. Where there is no OVMF, the case is shown as ignored.
     #[must_use]
     pub fn uefi(mut self) -> Self {
-        // What OVMF takes on a busy host.
+        // OVMF's time on a busy host.
         self.deadline += Duration::from_secs(180);
         self.boot(|boot| boot.firmware(Firmware::Uefi))
     }
@@ -168,8 +166,7 @@ impl Case {
         self
     }
 
-    /// Other options: `.options(|o| o.start = StartMode::Serial)`. [`named`](Self::named) mentions
-    /// them in the case's name.
+    /// Further options: `|o| o.start = StartMode::Serial`. [`named`](Self::named) names them.
     #[must_use]
     pub fn options(mut self, set: impl FnOnce(&mut Options)) -> Self {
         set(&mut self.options);
@@ -315,8 +312,7 @@ impl Case {
         let (first_len, second_len) = (first.lines.len(), second.lines.len());
         ensure!(first_len == second_len, "seed {seed}: {first_len} lines, and then {second_len}");
         if self.package == "kernel" {
-            // An instruction takes as long with this seed, but turns end elsewhere, and the storm's
-            // counts differ.
+            // Instructions take as long with this seed, but turns end elsewhere: counts differ.
             let other = seed + 7;
             let third = self.boot_with(Options { seed: Some(other), ..self.options })?;
             ensure!(first.lines != third.lines, "seed {other} is the same run as seed {seed}");

@@ -1,4 +1,4 @@
-//! What the kernel says of its CPUs after their start.
+//! The kernel's report on its CPUs after their start.
 
 use anyhow::{Context, Result, ensure};
 use boot::Report;
@@ -24,8 +24,7 @@ pub fn table_is(rows: &[Cpu], expected: &[Cpu]) -> Result<()> {
     Ok(())
 }
 
-/// So many are online, of so many that the firmware lists. Returns the microseconds until the last
-/// of them was.
+/// `expected` CPUs are online, of `of` listed ones. Returns the microseconds until the last was.
 pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
     let mut summary =
         events!(report, Event::Online { online, listed, micros } => (*online, *listed, *micros));

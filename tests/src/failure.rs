@@ -1,4 +1,4 @@
-//! What a person sees of a case that failed.
+//! The text of a failed case, for people.
 
 use std::fmt::Write;
 

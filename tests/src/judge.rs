@@ -52,7 +52,7 @@ pub fn unfit(report: &Report, words: &[&str]) -> Result<()> {
     trouble_is(report, words)
 }
 
-/// What [`all_tests_passed`] says of the report has all these words.
+/// The text of [`all_tests_passed`] on the report has all these words.
 pub fn trouble_is(report: &Report, words: &[&str]) -> Result<()> {
     let trouble = all_tests_passed(report).err();
     let text = trouble.context("it counts as a pass")?.to_string();
@@ -101,7 +101,7 @@ mod tests {
 
     use super::judge;
 
-    /// The events of a guest that plans so many tests, if any, and these: `+a` starts, `-a` passes.
+    /// The events of a guest that plans `planned` tests, and these: `+a` starts, `-a` passes.
     fn events(planned: Option<u32>, tests: &'static str) -> Vec<Event<'static>> {
         let plan = planned.map(|tests| Event::TestPlan { tests });
         let tests = tests.split_whitespace().map(|test| match test.split_at(1) {

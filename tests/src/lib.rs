@@ -2,9 +2,8 @@
 //!
 //! A *scenario* is a module of the test guest, `tests/kernels/src/suite/<scenario>.rs`.
 //! `tests/guests.rs` is the table of [`Case`]s: a scenario on one machine each, and what must hold
-//! afterwards. A case becomes a named test (`ipi::smp_8`) with libtest's flags: filters, `--exact`,
-//! `--list`, `--test-threads`; `--nocapture` shows the serial output of passing guests and each
-//! case's seconds, too.
+//! after. A case becomes a named test (`ipi::smp_8`) with libtest's flags: filters, `--exact`,
+//! `--list`, `--test-threads`; `--nocapture` also shows passing guests' output and cases' seconds.
 //!
 //! - [`case`]: boots a case and hands the report to its check;
 //! - [`judge`]: says what is wrong with a report, if anything is;
@@ -36,7 +35,7 @@ use libtest_mimic::{Arguments, Trial};
 
 pub use case::Case;
 
-/// What events of one sort say: `events!(report, Event::Missing { apic_id } => *apic_id)`.
+/// The fields of all events of one sort: `events!(report, Event::Missing { apic_id } => *apic_id)`.
 #[macro_export]
 macro_rules! events {
     ($report:expr, $event:pat => $what:expr) => {
@@ -50,8 +49,7 @@ macro_rules! events {
 /// Runs the cases of scenarios as the command line says, and `others` after them: the whole `main`
 /// of a test program. Says at the end how long each case took.
 ///
-/// Guests are built before the first case runs, those that the chosen cases need; `--list` neither
-/// builds nor boots.
+/// The chosen cases' guests are built before the first one runs; `--list` does not build or boot.
 #[must_use]
 pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -4,18 +4,18 @@
 //! each CPU model on each board with each of them, many thousands. [`all`] takes every second
 //! shape, and deals models and boards out to them in turn, so that each meets shapes of all sorts.
 
-use boot::Machine;
+use boot::MachineType;
 
-use crate::model::{ALL, Model};
+use crate::model::{ALL, CpuModel};
 use crate::shape::Shape;
 
 /// A machine to boot.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// QEMU's board.
-    pub machine: Machine,
+    pub machine: MachineType,
     /// Its CPUs' model.
-    pub model: Model,
+    pub model: CpuModel,
     /// QEMU's `-smp`.
     pub smp: String,
 }
@@ -27,21 +27,20 @@ const DIES: [u32; 3] = [1, 2, 3];
 const CORES: [u32; 7] = [1, 2, 3, 4, 5, 6, 7];
 const THREADS: [u32; 3] = [1, 2, 3];
 
-/// The most CPUs of a machine of the combinations. Larger ones are listed singly, since they take
-/// longer.
+/// Most CPUs of a machine of the combinations. Larger ones, which take longer, are listed singly.
 const MOST: u32 = 24;
 
-/// What an xAPIC can address: 255 is everybody.
+/// The highest ID that an xAPIC can address: 255 is broadcast.
 const HIGHEST_ID: u32 = 254;
 
 /// The machines.
 #[must_use]
 pub fn all() -> Vec<Setup> {
-    let mut boards = [Machine::Q35, Machine::Pc, Machine::Microvm].into_iter().cycle();
+    let mut boards = [MachineType::Q35, MachineType::Pc, MachineType::Microvm].into_iter().cycle();
     let mut models = ALL.into_iter().cycle();
     let small = combinations().into_iter().map(|smp| {
         let shape = Shape::of(&smp);
-        let fits = |model: &Model| model.fits(&shape);
+        let fits = |model: &CpuModel| model.fits(&shape);
         let model = models.find(fits).expect("some model fits every shape");
         let board = boards.find(|board| fits_board(*board, &shape));
         Setup { machine: board.expect("some board fits every shape"), model, smp }
@@ -66,8 +65,7 @@ fn combinations() -> Vec<String> {
     taken
         .map(|(place, [sockets, dies, cores, threads])| {
             let places = sockets * dies * cores * threads;
-            // Not all places are taken, in one of three: some threads, cores or a whole package are
-            // missing.
+            // One in three has empty places: some threads, cores or a package are missing.
             let cpus = match place % 3 {
                 0 if places > 1 => places - 1 - place as u32 % (places / 2),
                 _ => places,
@@ -91,13 +89,13 @@ fn combinations() -> Vec<String> {
 /// two; holes on all levels; large ones; the highest ID on a sparse and on a full board.
 fn singly() -> impl Iterator<Item = Setup> {
     [
-        (Machine::Q35, "EPYC 30,sockets=1,dies=2,cores=5,threads=3"),
-        (Machine::Pc, "Skylake-Server 30,sockets=2,cores=5,threads=3"),
-        (Machine::Q35, "Skylake-Server 81,sockets=3,dies=3,cores=3,threads=3"),
-        (Machine::Microvm, "Opteron_G5 64,sockets=4,cores=8,threads=2"),
-        (Machine::Pc, "EPYC-Rome 144,sockets=2,dies=3,cores=12,threads=2"),
-        (Machine::Q35, "phenom 3,sockets=255,cores=1,threads=1,maxcpus=255"),
-        (Machine::Q35, "max 255"),
+        (MachineType::Q35, "EPYC 30,sockets=1,dies=2,cores=5,threads=3"),
+        (MachineType::Pc, "Skylake-Server 30,sockets=2,cores=5,threads=3"),
+        (MachineType::Q35, "Skylake-Server 81,sockets=3,dies=3,cores=3,threads=3"),
+        (MachineType::Microvm, "Opteron_G5 64,sockets=4,cores=8,threads=2"),
+        (MachineType::Pc, "EPYC-Rome 144,sockets=2,dies=3,cores=12,threads=2"),
+        (MachineType::Q35, "phenom 3,sockets=255,cores=1,threads=1,maxcpus=255"),
+        (MachineType::Q35, "max 255"),
     ]
     .into_iter()
     .map(|(machine, line)| {
@@ -108,8 +106,8 @@ fn singly() -> impl Iterator<Item = Setup> {
 }
 
 /// Only PCs have dies.
-fn fits_board(machine: Machine, shape: &Shape) -> bool {
-    machine != Machine::Microvm || shape.dies == 1
+fn fits_board(machine: MachineType, shape: &Shape) -> bool {
+    machine != MachineType::Microvm || shape.dies == 1
 }
 
 /// The highest APIC ID of the places of a board.
@@ -122,7 +120,7 @@ fn highest_id(shape: &Shape) -> u32 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use boot::Machine;
+    use boot::MachineType;
 
     use super::{ALL, Shape, all};
 
@@ -135,7 +133,7 @@ mod tests {
             let dealt = machines.iter().filter(|setup| setup.model == model);
             assert!(dealt.count() >= 2, "{}", model.name);
         }
-        for board in [Machine::Q35, Machine::Pc, Machine::Microvm] {
+        for board in [MachineType::Q35, MachineType::Pc, MachineType::Microvm] {
             let dealt = machines.iter().filter(|setup| setup.machine == board);
             assert!(dealt.count() >= 10, "{board}");
         }

@@ -1,12 +1,11 @@
-//! What QEMU's CPU models report of the machine's shape by CPUID.
+//! The machine's shape in CPUID, by QEMU's CPU models.
 //!
 //! QEMU gives CPUs APIC IDs by one rule, whatever their model. The models differ in what CPUID says
 //! of it (QEMU 7.2, `target/i386/cpu.c`, as observed under TCG):
 //!
 //! - Intel's have leaf 0xB, and leaf 0x1F as soon as there are several dies: all levels. The oldest
 //!   have only leaves 1 and 4 as long as there is one die.
-//! - AMD's from EPYC on have leaf 0xB, which has no dies, and leaf 0x8000_001E, which calls them
-//!   nodes.
+//! - AMD's from EPYC on have leaf 0xB, without dies, and leaf 0x8000_001E, where they are nodes.
 //! - Those before that, `qemu64` and `max` have leaf 0xB alone. Their dies' cores are numbered on.
 //! - The oldest have leaf 0x8000_0008 alone, which has no threads either. (QEMU warns that "this
 //!   family of AMD CPU doesn't support hyperthreading", and gives them some all the same.)
@@ -17,7 +16,7 @@ use crate::shape::{Shape, bits_for};
 
 /// A CPU model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Model {
+pub struct CpuModel {
     /// For QEMU's `-cpu`.
     pub name: &'static str,
     /// The part of the shape that it reports.
@@ -39,12 +38,12 @@ enum Reported {
     OldAmd,
 }
 
-/// What the kernel runs on unless another model is asked for.
-pub const MAX: Model = model("max", Reported::NoDies);
+/// The model unless another one is asked for.
+pub const MAX: CpuModel = model("max", Reported::NoDies);
 
 /// Every model that QEMU 7.2 has and that the kernel runs on, of those that differ in what is
 /// looked at here at least one, the newest and the oldest of each vendor included.
-pub const ALL: [Model; 20] = [
+pub const ALL: [CpuModel; 20] = [
     MAX,
     model("Skylake-Server", Reported::Intel),
     model("EPYC", Reported::Epyc),
@@ -67,20 +66,19 @@ pub const ALL: [Model; 20] = [
     model("Opteron_G1", Reported::OldAmd),
 ];
 
-const fn model(name: &'static str, reports: Reported) -> Model {
-    Model { name, reports }
+const fn model(name: &'static str, reports: Reported) -> CpuModel {
+    CpuModel { name, reports }
 }
 
-impl Model {
-    /// Whether what it reports of a machine of this shape fits the APIC IDs. Where it does not, no
-    /// kernel could know better.
+impl CpuModel {
+    /// Whether its report of a machine of this shape fits the APIC IDs. If not, no kernel could
+    /// know better.
     #[must_use]
     pub fn fits(&self, shape: &Shape) -> bool {
         let [_, core_bits, thread_bits] = shape.bits();
         match self.reports {
             Reported::Intel | Reported::Epyc | Reported::NoDies => true,
-            // Leaf 1 has the number of threads of a package, not that of their IDs: 15 threads of 5
-            // cores have 32.
+            // Leaf 1 counts a package's threads, not their IDs: 15 threads of 5 cores have 32 IDs.
             Reported::OldIntel => {
                 let ids = bits_for(shape.cores * shape.threads);
                 shape.dies > 1 || ids == core_bits + thread_bits

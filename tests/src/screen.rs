@@ -1,5 +1,4 @@
-//! What a guest's screen shows: QEMU's monitor dumps it as a picture, and the kernel's font is
-//! known.
+//! Reads a guest's screen: QEMU's monitor dumps it as a picture, and the kernel's font is known.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -43,8 +42,7 @@ fn text_of(ppm: &[u8]) -> Result<String> {
 }
 
 /// Has `boot` start QEMU with these further arguments, looks at its screen until that shows
-/// `wanted`, and ends it. Returns what `boot` does, and the last text that was on the screen after
-/// its size.
+/// `wanted`, and ends it. Returns what `boot` does, and the screen's size and last text.
 pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R, String)> {
     // QEMU connects to us: there is no moment at which its port is not there yet.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -54,16 +52,14 @@ pub fn until<R>(wanted: &str, boot: impl FnOnce([String; 4]) -> R) -> Result<(R,
     thread::scope(|scope| {
         let eye = scope.spawn(|| look(&listener.accept()?.0, wanted));
         let booted = boot(arguments);
-        // A QEMU that did not start has not connected. (Otherwise this waits in the queue for
-        // nothing.)
+        // A QEMU that did not start has not connected. (If it has, this stays in the queue.)
         drop(TcpStream::connect(address));
         let text = eye.join().map_err(|_| anyhow!("the thread panicked"))?;
         Ok((booted, text.context("asking for the screen")?))
     })
 }
 
-/// The text on the screen of the QEMU behind this monitor (QMP), once it shows `wanted`, or when
-/// QEMU has ended.
+/// The text on the screen behind this monitor (QMP), once it shows `wanted`, or at QEMU's end.
 fn look(mut monitor: &TcpStream, wanted: &str) -> Result<String> {
     let folder = tempfile::tempdir()?;
     let picture = folder.path().join("screen.ppm");

@@ -1,9 +1,9 @@
-//! What QEMU makes of `-smp`: which CPUs exist, and what the hardware calls them.
+//! QEMU's reading of `-smp`: which CPUs exist, and their APIC IDs.
 //!
 //! This is the tests' own computation, by the rules that QEMU documents for machine types since 6.2
 //! (cores are preferred over sockets) and Intel's encoding of x2APIC IDs (SDM Vol. 3A, 9.9.1): each
 //! level takes as many bits as its largest number needs, threads lowest. The kernel never sees it.
-//! Which of it a CPU model reports is [`Model`](crate::model::Model)'s matter.
+//! Which of it a CPU model reports is [`CpuModel`](crate::model::CpuModel)'s matter.
 
 use protocol::event::Cpu;
 
@@ -56,9 +56,8 @@ impl Shape {
     }
 
     /// The index table that the kernel must come to if its CPU reports all levels: the CPUs
-    /// present, in ascending order of their APIC IDs. The BSP is QEMU's first CPU, so the first
-    /// line is the BSP's. Times are 0. The phantom CPU has no line, but an index: it raises those
-    /// after it by 1.
+    /// present, in ascending order of their APIC IDs. The first line is the BSP's, QEMU's first
+    /// CPU. Times are 0. The phantom CPU has no line, but an index: it raises those after it by 1.
     #[must_use]
     pub fn table(&self) -> Vec<Cpu> {
         let [die_bits, core_bits, thread_bits] = self.bits();

@@ -8,8 +8,7 @@ struct Letter {
     sent: AtomicBool,
 }
 
-// SAFETY: the value is written before `sent` is set and read after; feature `race` breaks that on
-// purpose.
+// SAFETY: the value is written before `sent` is set, and read after; feature `race` breaks that.
 unsafe impl Sync for Letter {}
 
 static LETTER: Letter = Letter { value: UnsafeCell::new(0), sent: AtomicBool::new(false) };

@@ -2,9 +2,8 @@
 // protected mode without paging: EBX = physical address of the start_info structure, flat
 // segments, interrupts off, no stack (Xen: docs/misc/pvh.pandoc).
 //
-// From here: check what the machine can do, map the first GiB twice (identity, so that the next
-// instruction exists, and at KERNEL_BASE, where the kernel is linked), switch to long mode, leave
-// for the high half.
+// From here: check the machine, map the first GiB twice (identity, for the next instruction, and at
+// KERNEL_BASE, where the kernel is linked), switch to long mode, leave for the high half.
 //
 // Until then the code runs KERNEL_BASE below where it is linked, so every address in it is written
 // less `BASE`. (Jumps are relative.)
@@ -62,8 +61,7 @@ pvh_start32:
     test edx, 1 << 20
     jz pvh_fail32
 
-    // Has the loader put the ramdisk over the image? (QEMU does if both do not fit.) Offsets: see
-    // start_info.rs.
+    // Is the ramdisk over the image, as QEMU puts it if both do not fit? Offsets: start_info.rs.
     mov esi, offset pvh_msg_ramdisk - BASE
     cmp dword ptr [ebp + {NR_MODULES}], 0
     je 1f
@@ -104,9 +102,8 @@ pvh_start32:
     add edi, 8
     loop 2b
 
-    // Long mode (Intel SDM 3A, 10.8.5.1): PAE (CR4 bit 5), page tables, then LME (bit 8) and NXE
-    // (bit 11) in EFER (MSR 0xC0000080), then paging (bit 31) and write protection for the kernel
-    // itself (bit 16) in CR0.
+    // Long mode (Intel SDM 3A, 10.8.5.1): PAE (CR4 bit 5), page tables, LME (bit 8) and NXE (bit
+    // 11) in EFER (MSR 0xC0000080), then paging (bit 31) and write protection (bit 16) in CR0.
     mov eax, cr4
     or eax, 1 << 5
     mov cr4, eax

@@ -29,5 +29,5 @@ mod start;
 #[cfg(target_os = "none")]
 mod start_info;
 
-/// What `link.ld` adds to the physical addresses of the kernel's image.
+/// The offset that `link.ld` adds to the physical addresses of the kernel's image.
 pub const KERNEL_BASE: u64 = 0xffff_ffff_8000_0000;

@@ -12,9 +12,9 @@ use bootloader_api::{
     info::{MemoryRegion, MemoryRegionKind},
 };
 use handover::{
-    Entry, Failure, GDT, Loaded, MAPPED_AT_LEAST,
+    Failure, GDT, KernelEntry, LoadedKernel, MAPPED_AT_LEAST,
     regions::RegionList,
-    tables::{Frames, Rights, Tables, bytes_needed},
+    tables::{Frames, PageTables, Rights, bytes_needed},
 };
 use x86_64::{VirtAddr, structures::paging::PhysFrame};
 
@@ -40,8 +40,7 @@ global_asm!(
 /// End of what `entry.S` has mapped.
 const FIRST_MAP_END: u64 = 1 << 30;
 
-/// Called by `entry.S` in 64-bit mode, on a boot stack, with the first GiB mapped at
-/// `KERNEL_BASE`.
+/// Called by `entry.S` in 64-bit mode, on a boot stack, with the first GiB mapped at `KERNEL_BASE`.
 extern "C" fn main(start_info_address: u64) -> ! {
     // `entry.S` has checked the magic.
     let info: StartInfo = read(start_info_address, "start_info");
@@ -79,11 +78,11 @@ extern "C" fn main(start_info_address: u64) -> ! {
     let (level_4, left) = or_fail(build(frames, mapped, stack));
     or_fail(regions.reserve(start, left.next));
 
-    // SAFETY: only this CPU runs and `main` is entered once, so the static is written before
-    // anything can refer to it.
+    // SAFETY: only this CPU runs, and `main` is entered once: nothing refers to the static before
+    // it is written.
     let regions: &'static mut RegionList = unsafe { (*REGIONS.0.get()).write(regions) };
     let regions: &'static mut [MemoryRegion] = regions.as_mut_slice();
-    let boot_info = BootInfo::from(Loaded {
+    let boot_info = BootInfo::from(LoadedKernel {
         regions: regions.into(),
         rsdp: (info.rsdp_paddr != 0).then_some(info.rsdp_paddr),
         ramdisk: ramdisk.map(|module| module.paddr..module.paddr + module.size),
@@ -99,7 +98,7 @@ extern "C" fn main(start_info_address: u64) -> ! {
     // this code, `boot_info` and the GDT, at the addresses where they are. `_start` is what
     // `entry_point!` has defined.
     unsafe {
-        handover::enter(Entry {
+        handover::enter(KernelEntry {
             level_4,
             gdt: VirtAddr::from_ptr(&CODE_SEGMENT),
             boot_info: VirtAddr::from_ptr(boot_info),
@@ -110,9 +109,8 @@ extern "C" fn main(start_info_address: u64) -> ! {
 
 /// The kernel's page tables, of zeroed frames.
 fn build(frames: Frames, mapped: u64, stack: u64) -> Result<(PhysFrame, Frames), Failure> {
-    // SAFETY: `entry.S` has mapped the first GiB at KERNEL_BASE, where `main` has taken and zeroed
-    // them.
-    let mut tables = unsafe { Tables::new(frames, VirtAddr::new(KERNEL_BASE)) }?;
+    // SAFETY: `entry.S` mapped the first GiB at KERNEL_BASE, where `main` took and zeroed them.
+    let mut tables = unsafe { PageTables::new(frames, VirtAddr::new(KERNEL_BASE)) }?;
     tables.memory(0..mapped)?;
     for (start, end, rights) in [
         (&raw const text_start, &raw const text_end, Rights::Execute),
@@ -127,7 +125,7 @@ fn build(frames: Frames, mapped: u64, stack: u64) -> Result<(PhysFrame, Frames),
 
 #[expect(improper_ctypes, reason = "defined by Rust, with the same signature")]
 unsafe extern "C" {
-    /// What `bootloader_api::entry_point!` defines.
+    /// Defined by `bootloader_api::entry_point!`.
     fn _start(boot_info: &'static mut BootInfo) -> !;
     // Defined by link.ld; only their addresses mean anything.
     static bootloader_config_start: u8;
@@ -178,7 +176,7 @@ fn read<T: Copy + 'static>(address: u64, what: &str) -> T {
     slice_at(address, 1, what)[0]
 }
 
-/// What the loader left at a physical address.
+/// The loader's data at a physical address.
 fn slice_at<T: Copy + 'static>(address: u64, len: u64, what: &str) -> &'static [T] {
     let bytes = len * size_of::<T>() as u64;
     if address == 0 || address + bytes > FIRST_MAP_END {

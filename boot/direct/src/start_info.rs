@@ -1,4 +1,4 @@
-//! What a PVH loader hands over: `struct hvm_start_info` and what it points to.
+//! A PVH loader's data: `struct hvm_start_info` and all that it points to.
 //!
 //! Layout and values from Xen's public header `arch-x86/hvm/start_info.h`, in its names. All
 //! addresses are physical; `reserved` must be zero.
@@ -6,8 +6,7 @@
 /// `start_info.magic`.
 pub(crate) const MAGIC: u32 = 0x336e_c578;
 
-/// `struct hvm_start_info`, version 1 (the memory map came with version 1; QEMU has always sent
-/// it).
+/// `struct hvm_start_info`, version 1 (which brought the memory map; QEMU has always sent it).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct StartInfo {

@@ -1,9 +1,8 @@
-//! The way into a `bootloader_api` kernel, as far as it does not depend on how the loader was
+//! The way into a `bootloader_api` kernel, without the parts that depend on how the loader was
 //! started: which memory is whose ([`regions`]), the kernel's page tables ([`tables`]), what its
 //! image asks for ([`stack_size`]), its [`BootInfo`], and the jump ([`enter`]).
 //!
-//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader, so that a kernel cannot see
-//! which of them loaded it.
+//! Shared by `direct` (QEMU's `-kernel`) and the UEFI loader: the kernel cannot see which it was.
 #![no_std]
 #![expect(missing_docs, reason = "self-explanatory names need no doc comment")]
 
@@ -24,15 +23,13 @@ use x86_64::{
     structures::{DescriptorTablePointer, paging::PhysFrame},
 };
 
-/// Where physical address 0 is mapped: the start of the upper half of the 48-bit address space
-/// (level-4 entry 256).
+/// Physical address 0 lies here: start of the upper half of 48-bit addresses (level-4 entry 256).
 pub const PHYSICAL_MEMORY_OFFSET: u64 = 0xffff_8000_0000_0000;
 
 /// The kernel's first stack ends here, a guard page below it (level-4 entry 510).
 pub const STACK_TOP: u64 = 0xffff_ff00_1000_0000;
 
-/// Physical memory below this is mapped, memory or not: the local APICs, the I/O APICs and ACPI
-/// tables lie there.
+/// Physical addresses below this are all mapped: local APICs, I/O APICs and ACPI tables lie there.
 pub const MAPPED_AT_LEAST: u64 = 4 << 30;
 
 /// I/O port of QEMU's `isa-debug-exit` device, and the value for it: the machine is unsupported.
@@ -47,8 +44,7 @@ pub fn end_qemu() {
 }
 
 /// Null, and 64-bit code (present, ring 0, execute/read, accessed, L; Intel SDM 3A, 3.4.5), used
-/// until the kernel loads its own. Accessed, since the CPU would otherwise write to it, and it may
-/// be read-only.
+/// until the kernel loads its own. Accessed, or the CPU would write to it, and it may be read-only.
 pub const GDT: [u64; 2] = [0, 0x00af_9b00_0000_ffff];
 
 pub type Failure = &'static str;
@@ -88,7 +84,7 @@ pub fn stack_size(config: &[u8]) -> Result<u64, Failure> {
 
 /// Everything that was loaded, and its place: physical addresses unless stated otherwise.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedKernel {
     /// All usable memory, and what the loader has taken of it.
     pub regions: MemoryRegions,
     pub rsdp: Option<u64>,
@@ -101,8 +97,8 @@ pub struct Loaded {
     pub framebuffer: Option<FrameBuffer>,
 }
 
-impl From<Loaded> for BootInfo {
-    fn from(loaded: Loaded) -> Self {
+impl From<LoadedKernel> for BootInfo {
+    fn from(loaded: LoadedKernel) -> Self {
         let mut boot_info = Self::new(loaded.regions);
         boot_info.framebuffer = loaded.framebuffer.into();
         boot_info.physical_memory_offset = Some(PHYSICAL_MEMORY_OFFSET).into();
@@ -122,7 +118,7 @@ impl From<Loaded> for BootInfo {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct KernelEntry {
     pub level_4: PhysFrame,
     /// A copy of [`GDT`].
     pub gdt: VirtAddr,
@@ -135,10 +131,10 @@ pub struct Entry {
 ///
 /// # Safety
 /// Interrupts are off, EFER.NXE is set, paging has four levels. The tables are those of
-/// [`tables::Tables`], and map all that `entry` names, the stack, and this function at its own
+/// [`tables::PageTables`], and map all that `entry` names, the stack, and this function at its own
 /// address. The kernel has the signature of `bootloader_api`'s entry point.
 #[inline(never)]
-pub unsafe fn enter(entry: Entry) -> ! {
+pub unsafe fn enter(entry: KernelEntry) -> ! {
     let gdt = DescriptorTablePointer { limit: size_of_val(&GDT) as u16 - 1, base: entry.gdt };
     // SAFETY: as the caller promises, all of this is mapped in the new tables, but for the old
     // stack, from which nothing is read after they are loaded. Global pages (CR4 bit 7) go off, so

@@ -4,15 +4,13 @@ use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 
 use crate::Failure;
 
-/// Most regions that a [`RegionList`] holds. QEMU's maps have fewer than 10 entries, OVMF's up to
-/// 136.
+/// Most regions of a [`RegionList`]. QEMU's maps have fewer than 10 entries, OVMF's up to 136.
 pub const MAX_REGIONS: usize = 256;
 
 const PAGE: u64 = 4096;
 
 /// Leaves of `regions` the usable ones, in whole pages: sorted, neighbours merged, rounded inwards.
-/// They come first; returns how many there are. (A BIOS reports conventional memory as
-/// `0..0x9fc00`.)
+/// They come first; returns their number. (A BIOS reports low memory as `0..0x9fc00`.)
 pub fn keep_usable_pages(regions: &mut [MemoryRegion]) -> usize {
     let kept = merge_usable(regions);
     // Only now: two neighbours may share a page.
@@ -82,8 +80,7 @@ impl RegionList {
         Ok(list)
     }
 
-    /// Gives `start..end` to the boot code, so that the kernel leaves it alone. Whole pages are
-    /// taken.
+    /// Gives `start..end`, in whole pages, to the boot code, so that the kernel leaves it alone.
     pub fn reserve(&mut self, start: u64, end: u64) -> Result<(), Failure> {
         let (start, end) = (start & !(PAGE - 1), end.next_multiple_of(PAGE));
         let kind = MemoryRegionKind::Bootloader;

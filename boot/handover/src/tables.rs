@@ -13,8 +13,7 @@ use x86_64::{
 
 use crate::{Failure, PHYSICAL_MEMORY_OFFSET, STACK_TOP};
 
-/// What may be done with pages, besides reading them. All are global: the kernel is mapped alike
-/// for ever.
+/// Access to pages, besides reading. All are global: the kernel's mapping never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
     Execute,
@@ -55,7 +54,7 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
     }
 }
 
-/// Bytes that [`Tables`] take at most, for an image and a stack of these sizes, this much physical
+/// Bytes that [`PageTables`] take at most, for an image and a stack of these sizes, this much physical
 /// memory, and two small ranges elsewhere.
 #[must_use]
 pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
@@ -70,13 +69,13 @@ pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
 }
 
 #[derive(Debug)]
-pub struct Tables {
+pub struct PageTables {
     mapper: OffsetPageTable<'static>,
     level_4: PhysFrame,
     frames: Frames,
 }
 
-impl Tables {
+impl PageTables {
     /// Tables without an entry.
     ///
     /// # Safety

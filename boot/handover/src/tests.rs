@@ -13,14 +13,14 @@ use x86_64::{
 
 use super::{
     PHYSICAL_MEMORY_OFFSET, STACK_TOP, check_paging, stack_size,
-    tables::{Frames, Rights, Tables, bytes_needed},
+    tables::{Frames, PageTables, Rights, bytes_needed},
 };
 
 const IMAGE_AT: u64 = 0xffff_ffff_8020_0000;
 /// Somewhere; not where the host keeps the frames.
 const FRAMES: u64 = 0x7abc_d000;
 
-/// Memory of this process, as so many bytes of frames of a machine; and where it is mapped.
+/// Memory of this process, as `bytes` of a machine's frames; and where it is mapped.
 fn frames(bytes: u64) -> (Frames, VirtAddr) {
     let memory = vec![[0_u64; 512]; bytes as usize / 4096 + 1].leak();
     let at = (memory.as_mut_ptr() as u64).next_multiple_of(4096);
@@ -45,7 +45,7 @@ fn each_page_has_its_address_and_its_rights() {
     let needed = bytes_needed(0x3000, 600 << 30, STACK);
     let (frames, offset) = frames(needed);
     // SAFETY: zeroed memory of this process, which nothing else refers to.
-    let mut tables = unsafe { Tables::new(frames, offset) }.unwrap();
+    let mut tables = unsafe { PageTables::new(frames, offset) }.unwrap();
     tables.memory(0..600 << 30).unwrap();
     tables.memory(SCREEN + 0x1000..SCREEN + (3 << 20)).unwrap();
     tables.pages(0x5000..0x7000, 0x5000, Rights::Execute).unwrap();
@@ -99,7 +99,7 @@ fn each_page_has_its_address_and_its_rights() {
 fn too_few_frames_are_an_error() {
     let (frames, offset) = frames(3 * 4096);
     // SAFETY: zeroed memory of this process, which nothing else refers to.
-    let mut tables = unsafe { Tables::new(frames, offset) }.unwrap();
+    let mut tables = unsafe { PageTables::new(frames, offset) }.unwrap();
     assert!(tables.memory(0..2 << 20).is_ok(), "three levels");
     assert!(tables.stack(4096).is_err());
 }

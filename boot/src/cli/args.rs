@@ -1,4 +1,4 @@
-//! What the subcommands that boot take on their command lines.
+//! The command lines of the subcommands that boot.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use protocol::options::{Format, Key, Options};
 use crate::accel::Accel;
 use crate::firmware::Firmware;
 use crate::guest;
-use crate::machine::{Machine, Smp};
+use crate::machine::{MachineType, Smp};
 
 /// How to boot, and what to do then.
 #[derive(Args, Clone, Debug)]
@@ -74,15 +74,14 @@ pub(super) struct ExploreArgs {
     pub(super) smp: Vec<u32>,
     #[command(flatten)]
     pub(super) kernel: KernelArgs,
-    /// Runs at once [default: the host's CPUs].
+    /// Runs in parallel [default: the host's CPUs].
     #[arg(long, value_name = "N")]
     pub(super) jobs: Option<usize>,
     /// Results, a line for each run; runs of the same guest that it already has are not repeated
     /// [default: target/explore/GUEST.txt].
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the
-    /// search path].
+    /// The QEMU to use [default: variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
 }
@@ -98,15 +97,14 @@ pub(super) struct BootArgs {
     pub(super) accel: Accel,
     /// Board.
     #[arg(long, value_enum, default_value = "q35")]
-    pub(super) machine: Machine,
-    /// What starts the kernel: QEMU itself, at once; or OVMF from a stick, as on a PC with UEFI,
-    /// after 8 to 40 s.
+    pub(super) machine: MachineType,
+    /// Start the kernel by QEMU itself, or by OVMF from a stick, as a UEFI PC does (8 to 40 s).
     #[arg(long, value_enum, default_value = "direct")]
     pub(super) firmware: Firmware,
     /// Memory, as 512, 512M or 2G [default: what suits the number of CPUs].
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     pub(super) memory: Option<u32>,
-    /// Give up after so many seconds [default: far more than a healthy run needs].
+    /// Give up after this many seconds [default: far more than a healthy run needs].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) deadline: Option<u32>,
     #[command(flatten)]
@@ -121,8 +119,7 @@ pub(super) struct BootArgs {
     /// Show the tables and trees of CPUs in full, each second too, and the command line of QEMU.
     #[arg(long, short)]
     pub(super) verbose: bool,
-    /// The QEMU to use [default: that of the variable BOOT_QEMU, else qemu-system-x86_64 on the
-    /// search path].
+    /// The QEMU to use [default: variable BOOT_QEMU, else qemu-system-x86_64 on the search path].
     #[arg(long, value_name = "PATH")]
     pub(super) qemu: Option<PathBuf>,
     /// More arguments for QEMU.

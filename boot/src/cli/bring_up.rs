@@ -1,5 +1,4 @@
-//! `cargo boot bring-up`: how long the start of the CPUs takes, and how that grows with their
-//! number.
+//! `cargo boot bring-up`: how long starting the CPUs takes, and how that grows with their number.
 
 mod result;
 

@@ -41,8 +41,7 @@ invalid option => the arguments after `--` must be options of this QEMU";
 /// Set by Ctrl-C.
 pub(super) static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
-/// Boots the kernel named, or this workspace's, shows what it does, and returns the process's exit
-/// status.
+/// Boots the kernel named, or this workspace's, shows its progress, returns the exit status.
 pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
     let RunArgs { boot: mut args, timeline, explain } = args;
     if timeline.is_some() {
@@ -171,8 +170,7 @@ fn distrust(qemu: Option<&Path>) {
     }
 }
 
-/// Shows what to do about a QEMU that ended in this way and with this complaint, if it is a known
-/// one.
+/// Shows what to do about a QEMU that ended so, with this complaint, if it is a known one.
 fn advise(status: &str, stderr: &str) {
     let mut known = KNOWN.lines().filter_map(|line| line.split_once(" => "));
     let remedy = match known.find(|(said, _)| stderr.contains(said)) {
@@ -185,8 +183,7 @@ fn advise(status: &str, stderr: &str) {
     eprintln!("What to do: {remedy}");
 }
 
-/// Only the first Ctrl-C waits for QEMU's end; the second ends this process at once, and QEMU with
-/// it.
+/// The first Ctrl-C waits for QEMU's end; the second kills this process, and QEMU with it.
 pub(super) fn catch_ctrl_c() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPT.swap(true, Ordering::Relaxed) {

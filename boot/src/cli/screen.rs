@@ -17,8 +17,7 @@ const BAR_COLUMNS: usize = 13;
 pub(super) struct Screen {
     /// Lines that stay go to standard error, since standard output is for a program.
     to_stderr: bool,
-    /// The part that is redrawn. Hidden until it is drawn first, so that it does not flicker below
-    /// the lines of the boot.
+    /// The redrawn part. Hidden until first drawn: no flicker below the boot's lines.
     live: ProgressBar,
 }
 
@@ -76,8 +75,7 @@ impl Screen {
         size.map_or(usize::MAX, |(_, columns)| usize::from(columns.max(1)))
     }
 
-    /// Redraws the live part: how much is done (0 to 1), a line, and as many of the rows
-    /// as fit.
+    /// Redraws the live part: progress (0 to 1), a line, and as many of the rows as fit.
     pub(super) fn draw(&self, done: f64, line: &str, header: &str, rows: &[String]) {
         if self.live.is_hidden() {
             self.live.set_draw_target(ProgressDrawTarget::stderr());
@@ -100,8 +98,7 @@ pub(super) fn styled(bar: ProgressBar, form: &str) -> ProgressBar {
     bar.with_style(style.progress_chars("=> "))
 }
 
-/// The parts of a line, none with more columns, but for single words that have; all but the first
-/// are indented.
+/// The parts of a line, none wider unless by a single word; all but the first are indented.
 fn broken(line: &str, columns: usize) -> Vec<String> {
     let mut parts = vec![String::new()];
     for (place, word) in line.split(' ').enumerate() {

@@ -1,4 +1,4 @@
-//! What the guest has reported so far.
+//! The guest's reports so far.
 
 use std::time::Duration;
 
@@ -13,8 +13,7 @@ use super::args::BootArgs;
 use crate::accel::Engine;
 use crate::run::Report;
 
-/// Everything that the final tables and the JSON document show. Grows with the number of CPUs and
-/// tests, not with time.
+/// All that the final tables and the JSON document show. Grows with CPUs and tests, not with time.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Story {
     pub(super) kernel: Option<String>,
@@ -82,8 +81,7 @@ impl Story {
         None
     }
 
-    /// The result as one JSON document: the story, and what is known of the boot. Keys are only
-    /// ever added.
+    /// The result as one JSON document: the story, and facts of the boot. Keys are only ever added.
     pub(super) fn document(
         &self,
         args: &BootArgs,

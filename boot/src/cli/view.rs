@@ -12,7 +12,7 @@ use crate::run::Line;
 /// Tables with more CPUs than this are shortened, unless the user wants all.
 const SHORT_TABLE: usize = 16;
 
-/// What the columns of all tables are.
+/// Describes the columns of all tables.
 const COLUMNS: &str = "\
 CPU: its index, dense; the BSP is 0
 APIC ID: what the hardware calls it
@@ -116,8 +116,8 @@ impl View {
     }
 }
 
-/// The last report, and a live one as far as the place allows: a table that is redrawn on a
-/// terminal, else one line, with the table below it only if the user wants all.
+/// The last report, and a live one if there is room: a table that is redrawn on a terminal, else
+/// one line, with the table below it only if the user wants all.
 fn show_report(screen: &Screen, done: f64, report: &StormReport, limit: usize) {
     let rows: Vec<String> = report.cpus.iter().map(ToString::to_string).collect();
     let line = report.totals.to_string();

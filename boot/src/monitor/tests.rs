@@ -24,7 +24,7 @@ fn test_starts(operator: &Operator, name: &'static str) {
     operator.hear(Line::Event(&Event::TestStart { name: name.into() }, ""));
 }
 
-/// A QEMU that answers so many commands by these replies and then ends, while its guest starts
+/// A QEMU that answers one command by each of these replies and then ends, while its guest starts
 /// these tests. Returns the commands that it got, each as its name and argument, and the result.
 fn fake(
     actions: &[Action],

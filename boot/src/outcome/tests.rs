@@ -88,8 +88,7 @@ fn the_first_panic_counts_however_the_guest_ends() {
 
 #[test]
 fn qemus_failures_are_not_the_guests() {
-    // Status 1 is both QEMU's own failure and a guest that writes 0: before the first line it is
-    // QEMU's.
+    // Status 1 is QEMU's own failure or a guest that writes 0: before the first line it is QEMU's.
     let begun = [Event::TestPlan { tests: 1 }];
     for (events, end, stderr, name) in [
         (&[][..], End::Exited(1), "qemu: invalid option\n", "qemu-refused"),

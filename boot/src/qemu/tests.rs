@@ -4,7 +4,7 @@ use std::path::Path;
 use super::{Uefi, arguments, by_hand, find};
 use crate::accel::Engine;
 use crate::firmware::Ovmf;
-use crate::machine::{Machine, Smp};
+use crate::machine::{MachineType, Smp};
 use crate::run::Boot;
 
 fn on(smp: &str) -> Boot {
@@ -30,8 +30,8 @@ fn each_setting_reaches_the_line() {
     // Parts that the line has, separated by bars, and one that it has not.
     for (boot, engine, parts, absent) in [
         (on("9,sockets=3,cores=3,threads=1"), tcg, "-smp 9,sockets=3,cores=3,threads=1 ", "gdb"),
-        (on("4").machine(Machine::Pc), tcg, "-machine pc ", "q35"),
-        (on("4").machine(Machine::Microvm), tcg, "-machine microvm,acpi=on,", "q35"),
+        (on("4").machine(MachineType::Pc), tcg, "-machine pc ", "q35"),
+        (on("4").machine(MachineType::Microvm), tcg, "-machine microvm,acpi=on,", "q35"),
         (on("4").gdb(4321), tcg, " -gdb tcp:127.0.0.1:4321 -S ", "icount"),
         (seeded, tcg, " -icount shift=3,sleep=off |,clock=vm ", "gdb"),
         // The user's own arguments come last: QEMU takes the later of two.
@@ -39,7 +39,7 @@ fn each_setting_reaches_the_line() {
         // A KVM that interprets kernel code skips the slow firmware.
         (on("4"), kvm(true), "-accel kvm -cpu host", "-bios"),
         (on("4"), kvm(false), " -cpu host,arch-capabilities=off -bios qboot.rom", "tcg"),
-        (on("4").machine(Machine::Microvm), kvm(false), "-accel kvm", "-bios"),
+        (on("4").machine(MachineType::Microvm), kvm(false), "-accel kvm", "-bios"),
         // More CPUs than an xAPIC addresses need interrupt remapping.
         (on("288"), kvm(true), large, "tcg"),
         (on("255"), tcg, " -smp 255 ", "iommu"),

@@ -41,8 +41,7 @@ fn an_endless_talker_ends_at_the_deadline() {
     assert_eq!(report.outcome.name(), "hang");
 }
 
-/// QEMU 10 does not end within the write to the exit port: a guest may have time for the line that
-/// it has for PCs.
+/// QEMU 10 does not end within the write to the exit port: guests may still write a line for PCs.
 #[test]
 fn an_exit_long_after_the_verdict_is_the_guests() {
     for (code, outcome) in [(ExitCode::Passed, "passed"), (ExitCode::Failed, "failed")] {

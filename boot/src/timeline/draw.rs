@@ -1,6 +1,5 @@
-//! The timeline as a picture: the BSP's steps over the whole time, and below, from the first SIPI
-//! on, a lane for the BSP and one for each other CPU. All bars of one colour are one path, which
-//! keeps the file small.
+//! The timeline as a picture: the BSP's steps over the whole time; below, from the first SIPI on, a
+//! row for the BSP and each other CPU. Bars of one colour are one path, to keep the file small.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -180,7 +179,7 @@ impl Svg {
         self.text(LEFT - 6, lanes.y(lane) + lanes.height / 2 + 4, "end", name);
     }
 
-    /// The axis below so many lanes.
+    /// The axis below `count` lanes.
     fn axis(&mut self, lanes: &Lanes, count: u32) {
         let Lanes { range, nanos, unit, decimals, .. } = lanes;
         let y = lanes.y(count as usize);

@@ -1,4 +1,4 @@
-//! What the firmware is asked for: files, memory, the screen, ACPI's tables.
+//! Requests to the firmware: files, memory, the screen, ACPI's tables.
 
 use alloc::{format, string::String, vec::Vec};
 use core::{ops::Range, ptr};
@@ -24,9 +24,8 @@ use uefi::{
     table::cfg::ConfigTableEntry,
 };
 
-/// The type of memory that the kernel gets from the loader: of the range that is the loaders' own
-/// (UEFI 2.10, table 7.10), so that it is distinct from what the firmware and its drivers give
-/// back.
+/// The type of memory that the kernel gets from the loader: of the loaders' own range (UEFI 2.10,
+/// table 7.10), so that it differs from what the firmware and its drivers give back.
 const KEPT: MemoryType = MemoryType::custom(0x8000_0000);
 
 /// File that holds the options, in the folder that the loader comes from.
@@ -89,8 +88,7 @@ pub(crate) fn screen() -> Result<(FrameBuffer, Range<u64>), String> {
     let handle =
         boot::get_handle_for_protocol::<GraphicsOutput>().map_err(|why| none(format!("{why}")))?;
     let params = OpenProtocolParams { handle, agent: boot::image_handle(), controller: None };
-    // SAFETY: it is not taken away meanwhile. Opened exclusively, the firmware would have no
-    // console any more.
+    // SAFETY: not taken away meanwhile. Opened exclusively, the firmware would lose its console.
     let gop = unsafe {
         boot::open_protocol::<GraphicsOutput>(params, OpenProtocolAttributes::GetProtocol)
     };
@@ -124,8 +122,7 @@ pub(crate) fn screen() -> Result<(FrameBuffer, Range<u64>), String> {
     Ok((framebuffer, start..start + info.byte_len as u64))
 }
 
-/// End of the highest memory, tables of the firmware's among it; an error if the map cannot be
-/// handed on.
+/// End of the highest memory, firmware tables included; an error if the map cannot be handed on.
 pub(crate) fn end_of_memory() -> Result<u64, String> {
     const OTHER: [MemoryType; 5] = [
         MemoryType::RESERVED,
@@ -141,7 +138,7 @@ pub(crate) fn end_of_memory() -> Result<u64, String> {
     Ok(memory.map(|entry| region(entry).end).max().unwrap_or(0))
 }
 
-/// What the firmware leaves to the kernel.
+/// The memory that the firmware leaves to the kernel.
 pub(crate) fn regions(map: &impl MemoryMap) -> Result<RegionList, Failure> {
     RegionList::from_memory_map(map.entries().map(region))
 }

@@ -19,9 +19,9 @@ use core::{convert::Infallible, mem::offset_of, ops::Range, slice, time::Duratio
 use bootloader_api::{BootInfo, info::MemoryRegion};
 use bringup::LocalApic;
 use handover::{
-    Entry, GDT, Loaded, MAPPED_AT_LEAST, PHYSICAL_MEMORY_OFFSET,
+    GDT, KernelEntry, LoadedKernel, MAPPED_AT_LEAST, PHYSICAL_MEMORY_OFFSET,
     regions::MAX_REGIONS,
-    tables::{Frames, Rights, Tables, bytes_needed},
+    tables::{Frames, PageTables, Rights, bytes_needed},
 };
 use raw_cpuid::CpuId;
 use uefi::{Status, boot, prelude::entry, println};
@@ -86,14 +86,13 @@ fn load() -> Result<Infallible, String> {
     firmware::copy(&options, ramdisk.start);
     let at = firmware::allocate(size)?;
     firmware::copy(KERNEL.bytes, at.start);
-    // The code that switches over, which has to be in both address spaces. It is small, but may lie
-    // across two pages.
+    // The code that switches over must be in both address spaces. It may span two pages.
     let switch = handover::enter as *const () as u64 & !4095;
     let switch = switch..switch + 2 * 4096;
     let level_4 = page_tables(at.start, &screen, &switch)?;
     let kept = firmware::allocate(size_of::<Kept>() as u64)?.start;
     let in_kept = |offset: usize| VirtAddr::new(PHYSICAL_MEMORY_OFFSET + kept + offset as u64);
-    let entry = Entry {
+    let entry = KernelEntry {
         level_4,
         gdt: in_kept(offset_of!(Kept, gdt)),
         boot_info: in_kept(offset_of!(Kept, boot_info)),
@@ -101,8 +100,7 @@ fn load() -> Result<Infallible, String> {
     };
     println!("uefi: starts the kernel, {} KiB at {:#x}", size >> 10, at.start);
 
-    // SAFETY: nothing of the firmware's is used any more but the map itself, in memory that only
-    // the kernel will reuse.
+    // SAFETY: of the firmware's, only the map is still used, in memory that only the kernel reuses.
     let memory_map = unsafe { boot::exit_boot_services(None) };
     interrupts::disable();
     // SAFETY: UEFI runs on CPUs with a local APIC, and maps it one to one.
@@ -116,7 +114,7 @@ fn load() -> Result<Infallible, String> {
     let (regions, mut list) = (regions.as_slice(), [MemoryRegion::empty(); MAX_REGIONS]);
     list[..regions.len()].copy_from_slice(regions);
     let at_last = in_kept(offset_of!(Kept, regions)).as_mut_ptr();
-    let loaded = Loaded {
+    let loaded = LoadedKernel {
         // SAFETY: where the kernel finds the list. Nothing here reads it there.
         regions: unsafe { slice::from_raw_parts_mut(at_last, regions.len()) }.into(),
         rsdp,
@@ -144,7 +142,7 @@ fn page_tables(at: u64, screen: &Range<u64>, switch: &Range<u64>) -> Result<Phys
         firmware::allocate(bytes_needed(pages.end - pages.start, mapped, *stack))?;
     let frames = Frames { next: start, end };
     // SAFETY: UEFI maps memory one to one; the frames were just taken and zeroed.
-    let mut tables = unsafe { Tables::new(frames, VirtAddr::zero()) }?;
+    let mut tables = unsafe { PageTables::new(frames, VirtAddr::zero()) }?;
     tables.memory(0..mapped)?;
     if screen.start >= mapped {
         tables.memory(screen.clone())?;

@@ -19,8 +19,7 @@ use crate::{
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 
-/// An interrupt that the local APIC sends: bits of its command register (Intel SDM 3A, figure
-/// 11-12).
+/// An interrupt for the local APIC to send: bits of its command register (SDM 3A, figure 11-12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ipi {
     /// An ordinary interrupt.
@@ -66,9 +65,8 @@ unsafe impl Send for LocalApic {}
 unsafe impl Sync for LocalApic {}
 
 impl LocalApic {
-    /// The way by which this CPU's APIC is reached now. If that is xAPIC, it is switched on, and
-    /// `map` maps its page, given by physical address, uncached, for good, at the same address on
-    /// all CPUs.
+    /// The mode that this CPU's APIC is in. xAPIC is switched on; `map` maps its page, whose
+    /// physical address it gets, uncached and for good, at the same address on all CPUs.
     ///
     /// # Safety
     /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.
@@ -89,8 +87,7 @@ impl LocalApic {
     /// The way by xAPIC through this page, or, if it is null, by x2APIC.
     ///
     /// # Safety
-    /// The APICs of the CPUs that use it are in that mode; the page is mapped there, uncached, for
-    /// good.
+    /// APICs of CPUs that use it are in that mode; the page is mapped there, uncached, for good.
     #[must_use]
     pub const unsafe fn at(page: *mut u8) -> Self {
         let page = page.cast();
@@ -128,8 +125,7 @@ impl LocalApic {
     /// to 8 bits it would be another CPU's, or stand for all.
     ///
     /// # Safety
-    /// What the interrupt does to the CPUs that it reaches is sound: INIT takes away what they are
-    /// doing.
+    /// Interrupting the CPUs that it reaches is sound: INIT ends whatever they do.
     pub unsafe fn send(self, target: Target, ipi: Ipi) {
         if let Some(command) = self.command(target, ipi) {
             // SAFETY: the caller's promise.
@@ -137,8 +133,7 @@ impl LocalApic {
         }
     }
 
-    /// The command for this interrupt, its destination in the upper half; `None` if that cannot be
-    /// addressed.
+    /// The command for this interrupt, destination in the upper half; `None`: not addressable.
     pub(crate) fn command(self, target: Target, ipi: Ipi) -> Option<u64> {
         const ASSERT: u64 = 1 << 14;
         const ALL_OTHERS: u64 = 0b11 << 18;
@@ -190,8 +185,7 @@ impl LocalApic {
         unsafe { registers::without_interrupts(send) };
     }
 
-    /// Waits until the xAPIC has sent the command. Bounded: one that never does must not hang a
-    /// CPU.
+    /// Waits until the xAPIC has sent the command. Bounded: a broken one must not hang a CPU.
     fn wait_until_sent(self) {
         const PENDING: u32 = 1 << 12;
         for _ in 0..100_000 {

@@ -4,14 +4,14 @@ use crate::{
     entry::SHARED,
     id::{ApicId, CpuIndex},
     record::NOT_EXPECTED,
-    slot::{Slot, SlotState},
+    slot::{BootSlot, SlotState},
 };
 
 /// A CPU that has arrived in the kernel, on its own stack, interrupts off. See
 /// [`Kernel::enter`](crate::Kernel::enter).
 #[derive(Debug)]
 pub struct Arrival {
-    pub(crate) slot: &'static Slot,
+    pub(crate) slot: &'static BootSlot,
     pub(crate) cpu: CpuIndex,
     pub(crate) apic_id: ApicId,
 }

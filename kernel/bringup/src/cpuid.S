@@ -1,5 +1,4 @@
-// This CPU's APIC ID by CPUID, in EDX (leaf 0xB EDX; before that leaf 1 EBX 31:24; Intel SDM 2A):
-// its value at reset.
+// This CPU's APIC ID as of reset, in EDX (leaf 0xB EDX, else leaf 1 EBX 31:24; Intel SDM 2A).
     .macro cpuid_apic_id
     xor eax, eax
     cpuid

@@ -1,7 +1,6 @@
 //! CPUID, by the numbers of its leaves.
 //!
-//! Not by `raw_cpuid`, which panics on unknown levels of the topology and enumerates caches for as
-//! long as CPUID answers.
+//! Not by `raw_cpuid`, which panics on unknown topology levels and enumerates caches without bound.
 
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
@@ -90,13 +89,13 @@ pub(crate) mod tests {
     use super::*;
 
     /// One recorded answer: leaf, sub-leaf, then EAX, EBX, ECX, EDX.
-    pub(crate) type Answer = (u32, u32, [u32; 4]);
+    pub(crate) type CpuidLeaf = (u32, u32, [u32; 4]);
 
     /// CPUID with these answers; everything else is 0.
     pub(crate) fn cpuid(
         max_leaf: u32,
         [ebx, edx, ecx]: [u32; 3],
-        answers: &[Answer],
+        answers: &[CpuidLeaf],
     ) -> impl Fn(u32, u32) -> CpuidResult {
         move |leaf, sub_leaf| {
             let zero = (0, 0, [max_leaf, ebx, ecx, edx]);

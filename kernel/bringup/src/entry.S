@@ -5,8 +5,7 @@
 // From long mode on, until it has loaded an interrupt table of the kernel's, exceptions lead to the
 // stubs below. Until it has its own stack, they push to a stack that is never read.
 //
-// From the trampoline: ESI:EDI, when the CPU woke up. All that it reads is in `Shared`
-// (`entry.rs`).
+// From the trampoline: ESI:EDI, the time of waking up. Reads only `Shared` (`entry.rs`).
 
     .section .text.bringup_entry, "ax"
     .global bringup_entry, bringup_stubs
@@ -102,8 +101,7 @@ bringup_entry:
     mov eax, {NOT_EXPECTED}
     xor r8d, r8d
 
-// Records this CPU (EDI), what about it (EAX) and an address (R8), rings (R11, unless it is 0), and
-// parks.
+// Records this CPU (EDI), its fault (EAX) and an address (R8), rings (R11, unless it is 0), parks.
 bringup_record:
     mov rdx, [rip + {SHARED} + {RECORDS}]
     mov ecx, 1

@@ -15,11 +15,10 @@ use crate::{
     id::ApicId,
     record::{self, RECORDS, Records, Stage},
     registers,
-    slot::{Slot, SlotState},
+    slot::{BootSlot, SlotState},
 };
 
-/// Read by all CPUs that start. The [`Starter`](crate::Starter) that is prepared first has it for
-/// good.
+/// Read by all CPUs that start. The first [`Starter`](crate::Starter) prepared has it for good.
 pub(crate) static SHARED: Shared = Shared {
     scratch: [const { AtomicU64::new(0) }; SCRATCH_SIZE / 8],
     cr3: AtomicU64::new(0),
@@ -50,8 +49,8 @@ pub(crate) struct Shared {
     pub(crate) mmio: AtomicPtr<u32>,
     pub(crate) ids: AtomicPtr<u32>,
     pub(crate) ids_len: AtomicU64,
-    slots: AtomicPtr<Slot>,
-    /// What `main` gets.
+    slots: AtomicPtr<BootSlot>,
+    /// The argument of `main`.
     starter: AtomicPtr<()>,
     main: AtomicPtr<()>,
     pub(crate) records: AtomicPtr<Records<RECORDS>>,
@@ -71,7 +70,7 @@ impl Shared {
     pub(crate) fn claim(
         &'static self,
         starter: *mut (),
-        slots: &'static [Slot],
+        slots: &'static [BootSlot],
         main: *mut (),
     ) -> bool {
         // Relaxed: a CPU sees what is written here by way of its boot slot's state.
@@ -101,8 +100,7 @@ impl Shared {
 
     /// The records; `None` before the low pages are set up.
     pub(crate) fn records(&self) -> Option<&'static Records<RECORDS>> {
-        // SAFETY: null, or the records in the low pages, which are the crate's for good and written
-        // to atomically.
+        // SAFETY: null, or the records in the low pages, which stay the crate's, and are atomics.
         unsafe { self.records.load(Ordering::Acquire).as_ref() }
     }
 
@@ -149,10 +147,10 @@ global_asm!(
     SCRATCH_SIZE = const SCRATCH_SIZE,
     ENTRIES = const offset_of!(Records<RECORDS>, entries),
     RECORD_COUNT = const RECORDS,
-    SLOT_SIZE = const size_of::<Slot>(),
-    SLOT_STATE = const offset_of!(Slot, state),
-    SLOT_STACK = const offset_of!(Slot, stack_top),
-    SLOT_STAMPS = const offset_of!(Slot, stamps),
+    SLOT_SIZE = const size_of::<BootSlot>(),
+    SLOT_STATE = const offset_of!(BootSlot, state),
+    SLOT_STACK = const offset_of!(BootSlot, stack_top),
+    SLOT_STAMPS = const offset_of!(BootSlot, stamps),
     EXPECTED = const SlotState::Expected as u32,
     ARRIVED = const SlotState::Arrived as u32,
     VALID = const record::VALID,

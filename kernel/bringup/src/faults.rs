@@ -24,8 +24,7 @@ pub enum InjectedFault {
     Write,
     /// In long mode, a jump into the trampoline's data: exception 14.
     Execute,
-    /// Without a stack: the list of CPUs is out of reach when the CPU looks for itself in it:
-    /// exception 14.
+    /// Without a stack: the list in which a CPU looks for itself is out of reach, exception 14.
     Entry,
     /// No fault: in long mode the CPU waits until its time-stamp counter has come so far. May be
     /// injected again, at any time, for an earlier end.
@@ -50,8 +49,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         let page = self.kernel.virt(low);
         let fields = trampoline::fields_of(page);
         let enter = |address: u64| {
-            // SAFETY: the first page, which `install` has filled, and which no CPU reads yet; or it
-            // has this value already.
+            // SAFETY: the first page, filled by `install` and not read yet; or it has this value.
             unsafe { (*fields).entry = address };
         };
         // Replaces the one instruction with this opcode by UD2, unless an earlier call has done so.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What the hardware calls a CPU: the ID of its local APIC.
+/// The hardware's name of a CPU: the ID of its local APIC.
 ///
 /// Sparse. 8 bits in xAPIC mode, 32 bits in x2APIC mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ impl fmt::Display for ApicId {
     }
 }
 
-/// What the kernel calls a CPU: its place in per-CPU arrays.
+/// The kernel's name of a CPU: its place in per-CPU arrays.
 ///
 /// Dense over the CPUs that the firmware lists, see [`CpuMap`](crate::CpuMap). Having an index does
 /// not mean that the CPU is online.

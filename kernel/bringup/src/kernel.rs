@@ -1,4 +1,4 @@
-//! What the start needs from a kernel, and what it reports.
+//! The start's needs of a kernel, and its reports to it.
 
 use core::fmt;
 
@@ -36,9 +36,8 @@ pub unsafe trait Kernel: Sync + 'static {
     /// The virtual address at which the kernel has mapped this physical address.
     fn virt(&self, physical: u64) -> *mut u8;
 
-    /// The top of a stack for this CPU. Called once per CPU, before it is first started, on the CPU
-    /// that starts it, with interrupts off: the place to allocate whatever else it needs. `None`:
-    /// the CPU is left out.
+    /// The top of a stack for this CPU; `None` leaves the CPU out. Called once per CPU, before its
+    /// first start, on the CPU that starts it, with interrupts off: a place to allocate for it.
     fn stack(&self, cpu: CpuIndex) -> Option<*mut u8>;
 
     /// INIT has stopped this CPU, wherever it was: a lock that it held in an earlier attempt can be
@@ -49,17 +48,15 @@ pub unsafe trait Kernel: Sync + 'static {
 
     /// Reports an event. Called where [`poll`](crate::Starter::poll) is: with
     /// [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt
-    /// anything, this function included. So a lock that it takes is taken elsewhere with interrupts
-    /// off only.
+    /// anything, this function included. Hold a lock that it takes only with interrupts off.
     fn report(&self, event: Event) {
         let _ = event;
     }
 
     /// A CPU has arrived: on its stack, with the page tables, CR0, CR4, EFER and PAT of the CPU
-    /// that has started it; a GDT with code at 0x08 and data at 0x10; an IDT by which every
-    /// exception is recorded and parks the CPU; interrupts off, APIC in the right mode but disabled
-    /// by software. Nothing else: no TSS, FS and GS base 0, no FPU state. Calls
-    /// [`Arrival::online`].
+    /// that started it; a GDT with code at 0x08 and data at 0x10; an IDT that records every
+    /// exception and parks the CPU; interrupts off; APIC in the right mode but disabled by
+    /// software. Nothing else: no TSS, FS and GS base 0, no FPU state. Calls [`Arrival::online`].
     fn enter(&'static self, arrival: Arrival) -> !;
 }
 

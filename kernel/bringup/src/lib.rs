@@ -4,8 +4,7 @@
 #[cfg(test)]
 extern crate std;
 
-// Plain computation on bytes and numbers: no privileged instruction, any context. The host runs its
-// tests.
+// Plain computation on bytes and numbers: nothing privileged, any context, tested on the host.
 mod bytes;
 mod cpuid;
 mod id;
@@ -47,7 +46,7 @@ pub use arrival::Arrival;
 #[cfg(feature = "faults")]
 pub use faults::InjectedFault;
 pub use kernel::{Event, Kernel};
-pub use plan::{Plan, Progress, Refused, Steps};
+pub use plan::{CannotStart, Plan, Progress, Steps};
 pub use record::{Fault, Stage};
 pub use registers::park;
 pub use slot::{STAMPS, SlotState};

@@ -3,7 +3,7 @@
 //! Layout: ACPI Specification 6.5, section 5.2.12. The entries that concern CPUs, their pins and
 //! I/O APICs are read; the others are stepped over.
 //!
-//! A damaged table is used as far as it makes sense: an entry that is too short for its type is
+//! The sound entries of a damaged table are used: an entry that is too short for its type is
 //! skipped, and one whose length is below 2 or passes the end is the last. [`Madt::bad_entries`]
 //! lists them. The checksum is ignored here; [`Tables::flaws`](crate::Tables::flaws) reports it.
 
@@ -34,7 +34,7 @@ pub struct MadtCpu {
     pub state: CpuState,
 }
 
-/// What can be done with a CPU that the MADT lists: the more, the earlier in the order.
+/// The use of a CPU that the MADT lists: the more useful, the earlier in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CpuState {
     /// The firmware has it ready to be started.
@@ -76,8 +76,7 @@ impl<'a> Madt<'a> {
         Some(Self { entries })
     }
 
-    /// The CPUs (entry types 0 and 9), as listed: in the firmware's order, disabled ones and
-    /// duplicates included.
+    /// The CPUs (entry types 0 and 9) in the firmware's order, with disabled ones and duplicates.
     pub fn cpus(&self) -> impl Iterator<Item = MadtCpu> + use<'a> {
         self.walk().flatten().filter_map(|entry| entry.cpu)
     }
@@ -98,8 +97,7 @@ impl<'a> Madt<'a> {
         self.walk().filter_map(Result::err)
     }
 
-    /// Steps from entry to entry, each by its own length. Every step is at least 2 bytes, so it
-    /// ends.
+    /// Steps from entry to entry by their lengths. Every step is at least 2 bytes, so it ends.
     fn walk(&self) -> impl Iterator<Item = Result<Entry, BadEntry>> + use<'a> {
         let entries = self.entries;
         let mut at = 0;
@@ -125,7 +123,7 @@ impl fmt::Display for BadEntry {
     }
 }
 
-/// What an entry says: one of these, or nothing that is read.
+/// An entry's meaning: one of these, or nothing that is read.
 #[derive(Default)]
 struct Entry {
     cpu: Option<MadtCpu>,
@@ -153,8 +151,7 @@ const IO_APIC: u8 = 1;
 const LOCAL_APIC_NMI: u8 = 4;
 /// Type 9, Processor Local x2APIC: type, length, 2 reserved bytes, ID, flags, UID (32 bits each).
 const LOCAL_X2APIC: u8 = 9;
-/// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32 bits), LINT (8 bits), 3
-/// reserved bytes.
+/// Type 0xA, Local x2APIC NMI: type, length, flags (16 bits), UID (32), LINT (8), 3 reserved bytes.
 const LOCAL_X2APIC_NMI: u8 = 0xa;
 
 /// These address all CPUs. As an ID they name none; firmware uses them for "no CPU here".

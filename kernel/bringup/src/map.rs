@@ -8,9 +8,8 @@ use crate::{
     madt::{CpuState, Madt},
 };
 
-/// Room for this many CPUs, including those that may be plugged in later: the map is built before
-/// there is a heap, so it is an array. Far above what QEMU 7.2 offers (255 with TCG, 288 with KVM
-/// on q35).
+/// Room for this many CPUs, including those that may be plugged in later: an array, since the map
+/// is built before the heap. QEMU 7.2 offers far fewer (255 with TCG, 288 with KVM on q35).
 pub const MAX_CPUS: usize = 1024;
 
 /// The CPUs that the firmware lists, numbered without gaps.
@@ -21,13 +20,11 @@ pub const MAX_CPUS: usize = 1024;
 /// | up to [`enabled()`](Self::enabled) | the other enabled CPUs, by ascending APIC ID |
 /// | up to [`len()`](Self::len) | listed CPUs that may be plugged in, by ascending APIC ID |
 ///
-/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on every
-/// boot, and the threads of a core are neighbours. A CPU keeps its index if it or another one fails
-/// to start.
+/// The order does not depend on the firmware's, so a machine's CPUs have the same indices on each
+/// boot, a core's threads side by side. A CPU keeps its index if it or another fails to start.
 ///
-/// Takes some 4 KiB. Index to ID is one load; ID to index is O(log n). Building the map from n
-/// entries takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB, whatever the
-/// firmware lists.
+/// Takes some 4 KiB. Index to ID is one load; ID to index is O(log n). Building it from n entries,
+/// whatever they are, takes O(n log n) steps and fewer than [`MAX_CPUS`] moves of at most 4 KiB.
 #[derive(Clone, Debug)]
 pub struct CpuMap {
     /// APIC IDs by index, each once: the BSP's, the enabled CPUs' ascending, the others' ascending.
@@ -82,8 +79,7 @@ impl CpuMap {
         Self::new(enabled, pluggable, bsp)
     }
 
-    /// Number of enabled CPUs: at least 1, at most [`len`](Self::len). Their indices are those
-    /// below it.
+    /// Number of enabled CPUs, 1 to [`len`](Self::len). Their indices are those below it.
     #[must_use]
     pub fn enabled(&self) -> usize {
         self.enabled
@@ -96,8 +92,7 @@ impl CpuMap {
         self.len
     }
 
-    /// Number of entries that were not taken because the map was full. A CPU that is listed twice
-    /// may be counted twice.
+    /// Number of entries left out of a full map. A CPU listed twice may be counted twice.
     #[must_use]
     pub fn left_out(&self) -> usize {
         self.left_out

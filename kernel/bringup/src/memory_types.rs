@@ -11,16 +11,15 @@ use crate::{cpuid::Cpuid, registers};
 /// IA32_PAT (Intel SDM 3A, 12.12.2).
 const PAT: u32 = 0x277;
 
-/// The MTRRs that are compared (Intel SDM 3A, 12.11.1 to 12.11.2.3): what there is, the default
-/// type, the fixed ranges, and as many pairs of base and mask as the manual knows (Intel SDM 4,
-/// table 2-2: 10).
+/// The MTRRs that are compared (Intel SDM 3A, 12.11.1 to 12.11.2.3): capabilities, default type,
+/// fixed ranges, and as many pairs of base and mask as the manual has (SDM 4, table 2-2: 10).
 const MTRRS: [u32; 2 + 11 + 2 * 10] = [
     0xfe, 0x2ff, 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
     0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207, 0x208, 0x209, 0x20a, 0x20b, 0x20c,
     0x20d, 0x20e, 0x20f, 0x210, 0x211, 0x212, 0x213,
 ];
 
-/// What the CPU that starts others has. Written before the first SIPI, so Relaxed everywhere.
+/// The PAT of the CPU that starts others. Written before the first SIPI, so Relaxed everywhere.
 static STARTERS_PAT: AtomicU64 = AtomicU64::new(0);
 static STARTERS_MTRRS: [AtomicU64; MTRRS.len()] = [const { AtomicU64::new(0) }; MTRRS.len()];
 
@@ -45,8 +44,7 @@ pub(crate) unsafe fn keep() {
 /// On a CPU that starts: takes over the PAT, and returns the first MTRR that differs, or 0.
 ///
 /// # Safety
-/// Ring 0, interrupts off, and nothing is cached by a type that the PAT of the starting CPU does
-/// not give it.
+/// Ring 0, interrupts off, nothing cached by a type that the starting CPU's PAT does not give.
 pub(crate) unsafe fn adopt() -> u32 {
     let (has_pat, has_mtrrs) = features();
     // SAFETY: as in `keep`.
@@ -69,8 +67,7 @@ fn features() -> (bool, bool) {
     (features >> 16 & 1 == 1, features >> 12 & 1 == 1)
 }
 
-/// The values of all MTRRs; 0 for one that is not there, or whose pair is not valid, which then may
-/// hold anything.
+/// The values of all MTRRs; 0 for an absent one, or an invalid pair, which may hold anything.
 fn mtrrs(read: impl Fn(u32) -> u64) -> [u64; MTRRS.len()] {
     const HAS_FIXED: u64 = 1 << 8;
     const VALID: u64 = 1 << 11;

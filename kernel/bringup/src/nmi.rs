@@ -20,8 +20,7 @@ use crate::{
 pub enum LintUse {
     /// Masked.
     Masked,
-    /// The pin for NMIs. They are edge-triggered, whatever the firmware says (Intel SDM 3A,
-    /// 11.5.1).
+    /// The pin for NMIs. Edge-triggered, whatever the firmware says (Intel SDM 3A, 11.5.1).
     Nmi {
         /// The signal is active low; else it is active high.
         active_low: bool,

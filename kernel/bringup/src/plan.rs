@@ -53,8 +53,7 @@ fn usual_pause_ns(cpuid: &Cpuid<'_>) -> u64 {
     if needs_none { 0 } else { LONG_PAUSE_NS }
 }
 
-/// Times of a start, or several in a row: `begin` by [`Kernel::nanos`](crate::Kernel::nanos), the
-/// others from then on.
+/// Times of one or more starts: `begin` by [`Kernel::nanos`](crate::Kernel::nanos), others since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// Just after the first INIT; 0 if none was sent.
@@ -87,15 +86,14 @@ pub struct Progress {
     pub mtrr: Option<u32>,
     /// How many times it was started, when last asked to.
     pub attempts: u32,
-    /// Ticks of its time-stamp counter at: its first instruction; in the kernel's address space;
-    /// its first line of Rust; [two places of the kernel's](crate::Arrival::stamp); online. 0: not
-    /// yet.
+    /// Its time-stamp counter at its first instruction; in the kernel's address space; its first
+    /// line of Rust; [two places of the kernel's](crate::Arrival::stamp); online. 0: not yet.
     pub stamps: [u64; STAMPS],
 }
 
 /// Why no CPU is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum CannotStart {
     /// [`Kernel::low_pages`](crate::Kernel::low_pages) has none, or what it names does not lie
     /// below 1 MiB or is not a page's address.
     NoLowPages,
@@ -107,7 +105,7 @@ pub enum Refused {
     Busy,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for CannotStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoLowPages => {
@@ -120,7 +118,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl core::error::Error for Refused {}
+impl core::error::Error for CannotStart {}
 
 #[cfg(test)]
 mod tests {

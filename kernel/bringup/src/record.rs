@@ -59,13 +59,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// In `Record::what`: the record is complete. Then a [`Stage`] in bits 8 to 15, a vector in bits 0
-/// to 7.
+/// `Record::what`: the record is complete. A [`Stage`] is in bits 8 to 15, a vector in bits 0 to 7.
 pub(crate) const VALID: u32 = 1 << 31;
 /// In place of a vector: a panic.
 pub(crate) const NO_VECTOR: u32 = 0xff;
-/// In the place of stage and vector: no fault, but a CPU that has found no boot slot waiting for
-/// it.
+/// In place of stage and vector: no fault, but a CPU that found no boot slot waiting for it.
 pub(crate) const NOT_EXPECTED: u32 = 0xff << 8;
 
 pub(crate) const RECORDS: usize = 479;
@@ -79,7 +77,7 @@ pub(crate) struct Record {
 }
 
 const _: () = {
-    // What the assembly knows: the cursor comes first, and a record's number times 16 is its place.
+    // The assembly relies on it: the cursor comes first, a record's number times 16 is its place.
     assert!(size_of::<Record>() == 16 && offset_of!(Records<RECORDS>, cursor) == 0);
     assert!(offset_of!(Record, what) == 4 && offset_of!(Record, address) == 8);
 };
@@ -118,9 +116,8 @@ impl<const N: usize> Records<N> {
         }
     }
 
-    /// Takes the first record that is complete: a CPU, and its fault, or `None` if no boot slot
-    /// waited for it. One that is not complete holds up no other: the CPU that was writing it may
-    /// have been reset.
+    /// Takes the first complete record: a CPU, and its fault, or `None` if no boot slot waited for
+    /// it. An incomplete one holds up no other: the CPU that was writing it may have been reset.
     pub(crate) fn next(&self) -> Option<(ApicId, Option<Fault>)> {
         const STAGES: [Stage; 5] =
             [Stage::Real, Stage::Protected, Stage::Long, Stage::Entry, Stage::Rust];

@@ -39,9 +39,8 @@ pub(crate) unsafe fn write_msr(number: u32, value: u64) {
     unsafe { asm!("wrmsr", in("ecx") number, in("eax") low, in("edx") high, options(nostack)) };
 }
 
-/// Writes a register that changes types of memory as the manual has it (Intel SDM 3A, 12.11.8):
-/// with caches off and empty, before and after, and with nothing left of translations, whose types
-/// are cached with them.
+/// Writes a register that changes memory types by the manual (Intel SDM 3A, 12.11.8): caches off
+/// and empty, before and after, and the TLB, which caches types with translations, flushed.
 ///
 /// # Safety
 /// As [`write_msr`]; interrupts are off.

@@ -1,7 +1,6 @@
 //! The way from the RSDP to the tables.
 //!
-//! Layout: ACPI Specification 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT,
-//! XSDT).
+//! Layout: ACPI 6.5, sections 5.2.5 (RSDP), 5.2.6 (header), 5.2.7 and 5.2.8 (RSDT, XSDT).
 //!
 //! Real firmware often damages this path, and the tables themselves are usable all the same. So a
 //! bad entry is skipped, a wrong checksum is accepted, and [`Tables::flaws`] lists both for the
@@ -22,13 +21,12 @@ const RSDP_2: usize = 36;
 const HEADER: usize = 36;
 /// The longest plausible table. (QEMU's largest is some 10 KiB, a server's some 100.)
 const MOST_BYTES: usize = 16 << 20;
-/// The most entries that are read: real root tables have some 40. Following a garbage one could
-/// take minutes.
+/// The most entries to read: real root tables have some 40. Following garbage could take minutes.
 const MOST_ENTRIES: usize = 1024;
 
 /// The tables that the firmware lists.
 ///
-/// `R` reads physical memory: so many bytes at an address, or `None` if not all of them are there.
+/// `R` reads physical memory: bytes at an address, or `None` if not all of them are there.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a, R> {
     read: R,
@@ -73,8 +71,7 @@ impl<'a, R: Fn(u64, usize) -> Option<&'a [u8]>> Tables<'a, R> {
         Ok(tables)
     }
 
-    /// The bytes of the first table with this signature, as many as its header states. (Linux takes
-    /// the first, too.)
+    /// The first table with this signature (as in Linux), as long as its header states.
     #[must_use]
     pub fn find(&self, signature: &[u8; 4]) -> Option<&'a [u8]> {
         let mut tables = self.listed().filter_map(|(_, table)| table);
@@ -158,13 +155,11 @@ impl core::error::Error for RootError {}
 pub enum RootFlaw {
     /// The RSDP's revision promises an XSDT, but there is no usable one: the RSDT is used.
     NoXsdt,
-    /// The root table's length is not a whole number of entries, or more than are read: the rest is
-    /// ignored.
+    /// The root table's length is no whole number of entries, or too many: the rest is ignored.
     Length,
     /// The root table lists this address, at which there is no whole table: the entry is skipped.
     NoTable(u64),
-    /// The bytes of the table with this signature, at this address, do not add up to 0: it is used
-    /// anyway.
+    /// The bytes of the table with this signature, at this address, do not sum to 0: used anyway.
     Checksum([u8; 4], u64),
 }
 

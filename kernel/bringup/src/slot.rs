@@ -8,7 +8,7 @@ pub const STAMPS: usize = 6;
 /// The boot slot of one CPU.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Slot {
+pub(crate) struct BootSlot {
     /// Changed by its own CPU and the one that starts it only, see [`SlotState`].
     pub(crate) state: AtomicU32,
     /// How many times it was sent a SIPI for. By the CPU that starts it only, like the next two.
@@ -58,7 +58,7 @@ impl SlotState {
         [Self::Vacant, Self::Expected, Self::Arrived, Self::Online, Self::Withdrawn, Self::Offline];
 }
 
-impl Slot {
+impl BootSlot {
     pub(crate) const fn new() -> Self {
         Self {
             state: AtomicU32::new(SlotState::Vacant as u32),
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_cpu_that_comes_too_early_has_its_attempt_back_but_not_for_ever() {
-        let slot = Slot::new();
+        let slot = BootSlot::new();
         slot.want(true);
         assert!(!slot.was_too_early(), "it was not expected");
         for _ in 0..8 {
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn neither_online_nor_offline_is_withdrawn() {
         for state in SlotState::ALL {
-            let slot = Slot::new();
+            let slot = BootSlot::new();
             slot.state.store(state as u32, Ordering::Relaxed);
             slot.withdraw();
             let expected = match state {

@@ -2,8 +2,8 @@
 //!
 //! INIT; a stack for every CPU, and a pause where one is needed ([`Plan::init_ns`]); SIPI; after
 //! 200 us a second one if any boot slot is still EXPECTED (Intel SDM 3A, 9.4.4.1). CPUs make their
-//! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started once
-//! more, with all others that did, and is then given up.
+//! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started
+//! again, with all others that did, and then given up.
 
 use core::{
     ptr,
@@ -18,10 +18,10 @@ use crate::{
     kernel::{Event, Kernel},
     map::CpuMap,
     memory_types,
-    plan::{Plan, Progress, Refused, Steps},
+    plan::{CannotStart, Plan, Progress, Steps},
     record::{NO_VECTOR, Stage},
     registers,
-    slot::{Slot, SlotState},
+    slot::{BootSlot, SlotState},
     trampoline::{self, LOW_PAGES},
 };
 
@@ -42,12 +42,11 @@ pub unsafe fn quiet_others(apic: LocalApic) {
     unsafe { apic.send(Target::AllOthers, Ipi::Init) };
 }
 
-/// Starts the CPUs of a machine, up to `N` with the BSP, for the kernel `K`. In a static; one per
-/// machine.
+/// Starts a machine's CPUs, up to `N` with the BSP, for kernel `K`. One per machine, in a static.
 #[derive(Debug)]
 pub struct Starter<K, const N: usize> {
     pub(crate) kernel: K,
-    pub(crate) slots: [Slot; N],
+    pub(crate) slots: [BootSlot; N],
     ids: [AtomicU32; N],
     /// How many there are, and how many of them the firmware lists as enabled.
     listed: AtomicUsize,
@@ -64,7 +63,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         const { assert!(N > 0) };
         Self {
             kernel,
-            slots: [const { Slot::new() }; N],
+            slots: [const { BootSlot::new() }; N],
             ids: [const { AtomicU32::new(0) }; N],
             listed: AtomicUsize::new(0),
             enabled: AtomicUsize::new(0),
@@ -77,11 +76,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// are no low pages. Of more than `N` CPUs the first `N` are used.
     ///
     /// # Errors
-    /// [`Refused::NoLowPages`], [`Refused::AlreadyPrepared`].
-    pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), Refused> {
+    /// [`CannotStart::NoLowPages`], [`CannotStart::AlreadyPrepared`].
+    pub fn prepare(&'static self, apic: LocalApic, map: &CpuMap) -> Result<(), CannotStart> {
         const END: u64 = (1 << 20) - LOW_PAGES as u64 * 4096;
         if self.low.load(Ordering::Relaxed) != 0 {
-            return Err(Refused::AlreadyPrepared);
+            return Err(CannotStart::AlreadyPrepared);
         }
         for ((_, id), place) in map.iter().zip(&self.ids) {
             place.store(id.get(), Ordering::Relaxed);
@@ -94,11 +93,11 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         // Before the claim, so that a kernel that has none may try again.
         let low = self.kernel.low_pages();
         let low = low.filter(|low| low.is_multiple_of(4096) && (1..=END).contains(low));
-        let low = low.ok_or(Refused::NoLowPages)?;
+        let low = low.ok_or(CannotStart::NoLowPages)?;
         let this = ptr::from_ref(self).cast_mut().cast();
         let main = ap_main::<K, N> as *const () as *mut ();
         if !SHARED.claim(this, &self.slots, main) {
-            return Err(Refused::AlreadyPrepared);
+            return Err(CannotStart::AlreadyPrepared);
         }
         SHARED.mmio.store(apic.page, Ordering::Relaxed);
         SHARED.ids_len.store(listed as u64, Ordering::Relaxed);
@@ -111,19 +110,19 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// the BSP; interrupts may be on or off. Fills in `steps`.
     ///
     /// # Errors
-    /// [`Refused::NotPrepared`], [`Refused::Busy`].
+    /// [`CannotStart::NotPrepared`], [`CannotStart::Busy`].
     pub fn start(
         &'static self,
         wanted: impl Fn(Progress) -> bool,
         plan: &Plan,
         steps: &mut Steps,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), CannotStart> {
         if self.low.load(Ordering::Relaxed) == 0 {
-            return Err(Refused::NotPrepared);
+            return Err(CannotStart::NotPrepared);
         }
         // Acquire: pairs with the store below.
         if self.busy.swap(true, Ordering::Acquire) {
-            return Err(Refused::Busy);
+            return Err(CannotStart::Busy);
         }
         // Records and errors of an earlier start.
         self.poll();
@@ -144,8 +143,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         while self.wanted().next().is_some() {
             self.attempt(plan, steps);
             for (cpu, slot) in self.wanted() {
-                // Before it is withdrawn: a record that the CPU writes then is one of a CPU that
-                // was given up.
+                // Before it is withdrawn: later records of this CPU are those of a CPU given up.
                 if slot.attempts() >= ATTEMPTS {
                     slot.want(false);
                 }
@@ -190,8 +188,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
                 slot.expect();
             }
         };
-        // A CPU may hold a lock when the INIT stops it, and until `stopped` a handler would wait
-        // for that. SAFETY: ring 0.
+        // INIT may stop a CPU that holds a lock, for which a handler would wait until `stopped`.
+        // SAFETY: ring 0.
         unsafe { registers::without_interrupts(reset) };
         let sipi = self.kernel.nanos();
         let page = (self.low.load(Ordering::Relaxed) >> 12) as u8;
@@ -202,7 +200,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         self.spin_until(sipi + BETWEEN_SIPIS_NS);
         self.poll();
         // For those that were not through with the INIT when the first one came, and have lost it.
-        let is_silent = |slot: &Slot| slot.state() == SlotState::Expected;
+        let is_silent = |slot: &BootSlot| slot.state() == SlotState::Expected;
         let silent = self.wanted().filter(|(_, slot)| is_silent(slot)).count();
         if silent > 0 {
             self.send(broadcast, is_silent, start_up);
@@ -222,7 +220,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     }
 
     /// Sends an interrupt to the wanted CPUs that are `due`, or to all others at once.
-    fn send(&self, broadcast: bool, due: impl Fn(&Slot) -> bool, ipi: Ipi) {
+    fn send(&self, broadcast: bool, due: impl Fn(&BootSlot) -> bool, ipi: Ipi) {
         let apic = SHARED.apic();
         if broadcast {
             // SAFETY: none of them was online when the INIT was sent, so nothing is lost. To a CPU
@@ -338,11 +336,10 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     #[must_use]
     pub fn state(&self, cpu: CpuIndex) -> SlotState {
         let slot = self.slots.get(cpu.get());
-        slot.map_or(SlotState::Vacant, Slot::state)
+        slot.map_or(SlotState::Vacant, BootSlot::state)
     }
 
-    /// Records and parks this CPU, which has faulted before it was online. For the kernel's
-    /// handlers.
+    /// Records and parks this CPU, which faulted before it was online. For the kernel's handlers.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -357,8 +354,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// If there is no such CPU.
     ///
     /// # Safety
-    /// On that CPU, interrupts off, as its last step but [`park`](crate::park). Nothing refers to
-    /// its stack.
+    /// On that CPU, interrupts off, last before [`park`](crate::park). Nothing refers to its stack.
     pub unsafe fn leave(&self, cpu: CpuIndex) {
         self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
     }
@@ -367,7 +363,7 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
         ApicId::new(self.ids[cpu.get()].load(Ordering::Relaxed))
     }
 
-    fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &Slot)> {
+    fn wanted(&self) -> impl Iterator<Item = (CpuIndex, &BootSlot)> {
         (0..).map(CpuIndex::new).zip(&self.slots).filter(|(_, slot)| slot.is_wanted())
     }
 

@@ -1,5 +1,4 @@
-//! Page tables for the way: the kernel's, with the trampoline's pages mapped at their own
-//! addresses.
+//! Page tables for the start: the kernel's, with the trampoline's pages identity-mapped.
 //!
 //! The code that switches paging on must be mapped at its own physical address, by a root that
 //! 32-bit code can load, and the kernel's may lie above 4 GiB. So a CPU first loads a root in low
@@ -21,11 +20,10 @@ pub(crate) const MAX_LEVELS: usize = 5;
 
 type Table = [u64; 512];
 
-/// Pages that CPUs write on their way, and do not execute; they follow the one that they execute,
-/// and do not write.
+/// Pages that starting CPUs write, not execute; behind the one that they execute, and do not write.
 pub(crate) const DATA_PAGES: usize = 2;
 
-/// What the kernel has mapped at a place: a table, a large page, nothing.
+/// The kernel's mapping at a place: a table, a large page, nothing.
 #[derive(Clone, Copy)]
 enum Source {
     Table(u64),
@@ -56,8 +54,7 @@ pub(crate) unsafe fn build(
         let frame = first + (levels - level) as u64 * PAGE;
         let table = virt(frame).cast::<u64>();
         let theirs = |index: usize| match source {
-            // SAFETY: an entry of one of the kernel's tables. It may change meanwhile, hence one
-            // load.
+            // SAFETY: an entry of one of the kernel's tables. It may change, hence one load.
             Source::Table(table) => unsafe {
                 virt(table).cast::<u64>().wrapping_add(index).read_volatile()
             },

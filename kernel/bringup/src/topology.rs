@@ -20,7 +20,7 @@ mod shape;
 
 use self::{
     cache::MAX_CACHES,
-    shape::{AMD_EXTENDED, Shape, levels},
+    shape::{AMD_EXTENDED, IdFields, levels},
 };
 pub use self::{
     cache::{Cache, CacheKind},
@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{cpuid::Cpuid, id::ApicId};
 
-/// What a CPU reports about itself.
+/// A CPU's report on itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topology {
     /// Where it sits.
@@ -57,7 +57,7 @@ impl Topology {
     }
 
     fn by(cpuid: &Cpuid<'_>, id: ApicId) -> Self {
-        let shape = Shape::of(cpuid);
+        let shape = IdFields::of(cpuid);
         Self {
             place: shape.locate(id),
             kind: amd_kind(cpuid).or_else(|| intel_kind(cpuid)),
@@ -87,8 +87,7 @@ fn amd_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     }
 }
 
-/// Leaf 0x1A, Native Model ID. Every core of a hybrid machine (leaf 7 EDX bit 15) has it; others
-/// may.
+/// Leaf 0x1A, Native Model ID. Hybrid machines' cores (leaf 7 EDX bit 15) have it; others may.
 fn intel_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     const HYBRID: u32 = 1 << 15;
     const ATOM: u32 = 0x20;

@@ -1,6 +1,5 @@
-// Where a CPU wakes up: real mode, at the start of a page below 1 MiB (CS = page << 8, IP = 0).
-// `trampoline.rs` copies these bytes to that page; the constants in braces are offsets from its
-// start:
+// A CPU wakes up here: real mode, at the start of a page below 1 MiB (CS = page << 8, IP = 0).
+// `trampoline.rs` copies these bytes there; constants in braces are offsets from its start:
 //
 //   0 .. FIELDS          this code
 //   FIELDS .. 0x1000     what it reads: descriptor tables, control registers (`Fields`)
@@ -10,9 +9,8 @@
 // nothing of that is ever read.
 //
 // Real mode -> protected mode -> long mode, by the book (Intel SDM 3A, 10.9.1 and 10.8.5). In each
-// of them an exception leads to stubs of that mode, which record the CPU and park it, instead of a
-// triple fault. (Those of long mode are in `entry.S`: the kernel is mapped as soon as paging is
-// on.)
+// mode exceptions lead to its stubs, which record and park the CPU, instead of a triple fault.
+// (Those of long mode are in `entry.S`: the kernel is mapped as soon as paging is on.)
 //
 // Registers that are kept to the end: EBX, where the page lies; ESI:EDI, when the CPU woke up.
 
@@ -58,9 +56,8 @@ trampoline_32:
     mov cr4, eax
     mov eax, [ebx + {CR3}]
     mov cr3, eax
-    // Intel's CPUs have a switch by which firmware forbids NX; with it, EFER.NXE faults (Intel SDM
-    // 4, table 2-2, IA32_MISC_ENABLE, bit 34). The field is the register's number, or 0: nothing to
-    // do.
+    // Firmware can forbid NX on Intel's CPUs; then EFER.NXE faults (Intel SDM 4, table 2-2,
+    // IA32_MISC_ENABLE, bit 34). The field is the register's number, or 0: nothing to do.
     mov ecx, [ebx + {MISC_ENABLE}]
     jecxz 1f
     rdmsr
@@ -85,7 +82,7 @@ trampoline_64:
     mov rax, [rbx + {ENTRY}]
     jmp rax
 
-// The stubs: one for each exception, so many bytes apart; each keeps its vector in EBP. The next
+// The stubs: one for each exception, STUB_SIZE bytes apart; each keeps its vector in EBP. The next
 // free record is filled, its second half last: that makes it valid. ESI: where the page lies in DS.
     .macro record_and_park stage
     or ebp, {VALID} | \stage << 8

@@ -6,8 +6,7 @@
 //! | 2 and 3 | a stack and fault records, which CPUs write: `Data` | writable, not executable |
 //! | the rest | the tables by which paging is switched on: [`tables`] | not at all |
 //!
-//! They are the crate's for good: a CPU that was given up, or is not listed, may wake up there one
-//! day.
+//! They are the crate's for good: a CPU given up, or not listed, may wake up there one day.
 //!
 //! `unsafe` in this module: the pages are written through raw pointers.
 
@@ -93,9 +92,8 @@ pub(crate) unsafe fn install(kernel: &impl Kernel, low: u64) {
     unsafe { fields_of(copy).write(fields) };
 }
 
-/// The register by which firmware may have forbidden NX (XD Bit Disable, bit 34 of
-/// IA32_MISC_ENABLE), if NX is in use; 0: there is none. Intel's CPUs have it from family 6 on
-/// (Intel SDM 4, table 2-2).
+/// The register by which firmware can forbid NX (XD Bit Disable, bit 34 of IA32_MISC_ENABLE), if NX
+/// is in use; 0: none. Intel's CPUs have it from family 6 on (SDM 4, table 2-2).
 fn nx_switch(efer: u64, cpuid: &Cpuid<'_>) -> u32 {
     let is_there = cpuid.is_intel() && cpuid.family() >= 6;
     if is_there && efer & EFER_NXE != 0 { MISC_ENABLE } else { 0 }
@@ -114,7 +112,7 @@ fn offset(symbol: *const u8) -> usize {
     symbol as usize - &raw const trampoline_start as usize
 }
 
-/// What `trampoline.S` reads.
+/// Read by `trampoline.S`.
 #[repr(C)]
 pub(crate) struct Fields {
     gdt: [u64; 4],
@@ -152,7 +150,7 @@ struct Far {
 /// The pages that are written.
 #[repr(C)]
 struct Data {
-    /// What exceptions push. Never read.
+    /// For words that exceptions push. Never read.
     stack: [u8; 512],
     records: Records<RECORDS>,
 }

@@ -1,5 +1,4 @@
-//! Properties of damaged tables, of any well-formed one, and of any lists of CPUs. `.ci/fuzz` tries
-//! any bytes.
+//! Properties of damaged and well-formed tables, and of lists of CPUs. `.ci/fuzz` tries any bytes.
 
 #[path = "support/exercise.rs"]
 mod exercise;
@@ -54,8 +53,7 @@ proptest! {
     }
 }
 
-/// In the worst order, and with as many entries about pins. That takes a moment; 2^16 steps for
-/// each would take minutes.
+/// In the worst order, with as many entries about pins. 2^16 steps for each would take minutes.
 #[test]
 fn a_table_of_64_ki_cpus_is_no_burden() {
     let entry = |place: u32| {
@@ -76,11 +74,10 @@ fn a_table_of_64_ki_cpus_is_no_burden() {
     assert_eq!(NmiPins::new(&madt, &map).not_covered(), 0);
 }
 
-/// MADTs of QEMU 7.2: the board, how many CPUs are there of how many, the options (`kvm`: with an
-/// IOMMU and `eim=on`; `microvm`: with `pit=on,pic=on,rtc=on`). From the machine's memory, by the
-/// monitor's `pmemsave`.
+/// MADTs of QEMU 7.2: the board, CPUs present of how many, options (`kvm`: with an IOMMU and
+/// `eim=on`; `microvm`: `pit=on,pic=on,rtc=on`). From memory, by the monitor's `pmemsave`.
 #[test]
-fn the_tables_of_qemu_say_what_it_was_told() {
+fn the_tables_of_qemu_say_what_was_asked_for() {
     for (name, enabled, listed, last, io_apics) in [
         ("q35-12-sockets-2-dies-2-cores-3", 12, 12, 14, 1),
         ("q35-7-of-30-sockets-3-cores-5-threads-2", 7, 30, 41, 1),
@@ -139,8 +136,7 @@ fn id() -> impl Strategy<Value = u32> {
 
 /// A table with these entries.
 fn table(entries: &[u8]) -> Vec<u8> {
-    // The header, of which signature and length are still to come; the local APIC's address; the
-    // flags.
+    // The header, signature and length still to come; the local APIC's address; the flags.
     let mut bytes = vec![5; 44];
     bytes.extend(entries);
     seal(&mut bytes);
@@ -189,8 +185,7 @@ fn cpu(id: u32, uid: u32, flags: u32) -> MadtCpu {
     MadtCpu { apic_id, uid, state }
 }
 
-/// A type that means something more often than not, any content, and a length that may be
-/// another's.
+/// A type that usually means something, any content, and a length that may be another's.
 fn shapeless_entry() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![20 => Just(None), 1 => any::<u8>().prop_map(Some)];
     let kind = prop_oneof![0u8..12, any::<u8>()];

@@ -27,8 +27,7 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
-    /// The smallest value that at least `percent` (1 to 100) of all values do not exceed; 0 if
-    /// there are no values.
+    /// The least value not exceeded by at least `percent` (1 to 100) of all values; 0 if none.
     #[must_use]
     pub fn percentile(&self, percent: u32) -> u64 {
         // Rank of the value looked for, from 1.

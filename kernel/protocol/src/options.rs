@@ -18,7 +18,7 @@ mod value;
 
 use core::fmt;
 
-pub use self::fault::Fault;
+pub use self::fault::FaultInjection;
 pub use self::scenario::Scenario;
 use self::value::{ANY, Value, list};
 pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
@@ -26,8 +26,7 @@ pub use self::value::{ApicMode, ClockSource, FaultKind, Format, Job, StartMode};
 /// In a row of the table: the option is for runs in QEMU, not for a PC.
 const QEMU: bool = true;
 
-/// Of each option: its description, field, name, type, default, limits of a number, and where it is
-/// of use.
+/// Of each option: description, field, name, type, default, a number's limits, where it is of use.
 macro_rules! options {
     ($( $(#[doc = $about:literal])+
         $field:ident $name:literal: $type:ty = $default:expr, $limits:expr $(, $place:ident)?; )+) => {
@@ -67,13 +66,11 @@ options! {
     job "job": Job = Job::Storm, ANY;
     /// Start the CPUs all at once, by interrupts to everybody or to each; or one after the other.
     start "start": StartMode = StartMode::Broadcast, ANY;
-    /// How to speak to the local APICs; preset: find them switched to x2APIC, as some firmware
-    /// leaves them.
+    /// How to speak to local APICs; preset: find them switched to x2APIC, as left by some firmware.
     apic "apic": ApicMode = ApicMode::Auto, ANY;
     /// Where the rate of the clock comes from; auto: the first that there is.
     clock "clock": ClockSource = ClockSource::Auto, ANY;
-    /// Milliseconds without any CPU coming online, after which those that are missing are started
-    /// again, and then given up.
+    /// Milliseconds without a CPU coming online until missing ones are restarted, then given up.
     start_timeout "start-timeout": u32 = 3000, 1..=600_000;
     /// The pause between INIT and SIPI in milliseconds; by default what the CPU needs, none or 10.
     init_pause "init-pause": Option<u32> = None, 0..=1_000;
@@ -83,9 +80,8 @@ options! {
     /// An APIC ID to count as not listed by the firmware, though the CPU exists and starts: shows
     /// how it parks itself and is reported.
     hide "hide": Option<u32> = None, ANY;
-    /// A fault on purpose while the CPUs start: shows that it is reported, and that the boot
-    /// continues.
-    fault "fault": Option<Fault> = None, ANY;
+    /// A fault on purpose while the CPUs start: it is reported, and the boot continues.
+    fault "fault": Option<FaultInjection> = None, ANY;
     /// Makes the run the same, to the byte, each time it has this seed: all CPUs take turns in one
     /// thread of QEMU's TCG, and the clock counts instructions. Each seed is another interleaving.
     seed "seed": Option<u32> = None, ANY, QEMU;

@@ -21,7 +21,7 @@ pub struct Totals {
     /// Whether the storm is over; otherwise this is the live report of one second.
     pub last: bool,
     pub elapsed_ms: u64,
-    /// So many [`CpuLine`]s follow.
+    /// Number of [`CpuLine`]s that follow.
     pub cpus: u32,
     /// The same device and work, guarded by each of the [`VARIANTS`].
     pub variants: [Lane; VARIANTS.len()],
@@ -70,8 +70,7 @@ pub struct CpuLine {
 }
 
 impl Totals {
-    /// The variants below each other: two tables, the counts and the times. No wider than 80
-    /// columns.
+    /// The variants, one below the other, as two tables, counts and times, at most 80 columns wide.
     pub fn lanes(&self) -> impl fmt::Display + use<> {
         let variants = self.variants;
         fmt::from_fn(move |f| {

@@ -15,8 +15,7 @@
  * where that is said. A caller that releases owns what it releases. "Any context" means: threads,
  * interrupt handlers, NMI; the call never allocates, blocks or disables interrupts.
  *
- * Supply your system's services with rundown_set_platform, once, before anything else. For C11,
- * C++17, 64-bit targets.
+ * First supply your system's services by rundown_set_platform. For C11, C++17, 64-bit targets.
  */
 
 #ifndef RUNDOWN_H
@@ -58,7 +57,7 @@ enum rundown_status {
     RUNDOWN_STATUS_OUTSTANDING = 6, // Something is still held.
     RUNDOWN_STATUS_WRONG_STATE = 7, // Not legal in the object's state. Nothing changed.
     RUNDOWN_STATUS_NO_SLOTS = 8, // An object needs at least one slot.
-    RUNDOWN_STATUS_TOO_MANY_SLOTS = 9, // No address space holds so many slots.
+    RUNDOWN_STATUS_TOO_MANY_SLOTS = 9, // No address space holds that many slots.
     RUNDOWN_STATUS_MISALIGNED = 10, // The memory is not aligned as RUNDOWN_ALIGNMENT says.
     RUNDOWN_STATUS_TOO_SMALL = 11, // The memory is smaller than RUNDOWN_SIZE says.
     RUNDOWN_STATUS_NO_MEMORY = 12, // The platform's allocator has no memory.
@@ -122,8 +121,7 @@ struct rundown_misuse {
 };
 
 // The services that a system supplies to the library. Every function may be NULL; each says what
-// that means. All but `cpu_index`, `tick` and `wake` are called from the context of the call that
-// needs them.
+// that means. All but `cpu_index`, `tick`, `wake` run in the context of the call that needs them.
 //
 // Write it with designated initialisers, so that members you do not name are NULL:
 //
@@ -161,15 +159,13 @@ struct rundown_platform {
     // With a condition variable: lock; broadcast; unlock.
     void (*wake)(uintptr_t object);
     // Memory for rundown_allocate: `size` bytes, aligned to `alignment` (a power of two, at most
-    // 128), or NULL. `tag` is the caller's. It must stay resident if protection is taken where a
-    // page fault is not allowed. In the context of rundown_allocate. Needs `free`. NULL:
-    // rundown_allocate fails.
+    // 128), or NULL. `tag` is the caller's. Resident if protection is taken where page faults are
+    // not allowed. In the context of rundown_allocate. Needs `free`. NULL: rundown_allocate fails.
     void *(*allocate)(size_t size, size_t alignment, uint32_t tag);
     // Takes back what `allocate` gave, with the size that was asked for.
     void (*free)(void *memory, size_t size);
-    // The time: never goes backwards on any CPU. The unit is yours, deadlines are in the same.
-    // Called in the context of rundown_wait_deadline, and there by `ready`. NULL: waiting with a
-    // deadline fails.
+    // The time, in a unit of yours, also that of deadlines; never goes backwards on any CPU. Called
+    // by rundown_wait_deadline, and there by `ready`. NULL: waiting with a deadline fails.
     uint64_t (*now)(void);
     // A caller has broken a promise, in its context, after the last touch of the object. If this
     // returns, the call that found it returns, too, having changed as little as possible. NULL:
@@ -193,8 +189,7 @@ struct rundown_platform {
 //
 // It must stay where it is, unchanged, until it runs or comes back: from a rundown_close_then that
 // failed, or from rundown_cancel. It may be part of what the object guards, or lie beside the
-// object, if that memory is freed by the call and by nothing else: a waiter may return before the
-// call begins.
+// object, if only the call frees that memory: a waiter may return before the call begins.
 struct rundown_completion {
     // The function. Any CPU may call it, in every context in which protection of the object is
     // released, NMI included if that happens there.
@@ -232,9 +227,8 @@ const char *rundown_status_text(int status);
 //
 // Returns RUNDOWN_STATUS_PLATFORM_IN_USE if it comes too late, RUNDOWN_STATUS_PLATFORM_INVALID if
 // the table has `sleep` without `wake`, `allocate` without `free`, or the reverse, or a wrong size.
-// Nothing changes then. Too late is not noticed for objects that no call has made: those of
-// RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED or zeroed memory. A call that waits for one by then spins,
-// or is not woken.
+// Nothing changes then. For objects that no call made (RUNDOWN_REF_OPEN, RUNDOWN_REF_CLOSED, zeroed
+// memory), being late goes unnoticed: calls that wait for one by then spin, or are not woken.
 RUNDOWN_MUST_USE enum rundown_status rundown_set_platform(const struct rundown_platform *platform);
 
 // How many CPUs the platform says there are, at least 1: a good number of slots. Any context.
@@ -295,9 +289,9 @@ RUNDOWN_MUST_USE enum rundown_status rundown_acquire_many(struct rundown *object
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_acquire_many(struct rundown_ref *object, uint32_t n);
 
-// Takes more protection, one or `n`, all or none, for a caller that holds some, in whatever state
-// the object is: while it drains, too, which then waits for these as well. RUNDOWN_STATUS_OK, or
-// RUNDOWN_STATUS_FULL. A holder that does so again and again keeps a drain from ending. Contexts as
+// Takes more protection, one or `n`, all or none, for a caller that holds some, in any state of the
+// object: while it drains, too, and the drain waits for these. RUNDOWN_STATUS_OK, or
+// RUNDOWN_STATUS_FULL. A holder that keeps doing so never lets a drain end. Contexts as
 // rundown_try_acquire.
 RUNDOWN_MUST_USE enum rundown_status rundown_acquire_held(struct rundown *object);
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_acquire_held(struct rundown_ref *object);
@@ -319,32 +313,29 @@ RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_acquire_held_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
 
 // Gives protection back, one or `n`, in the portions in which it was taken or others, on any CPU,
-// in any context. If it was the last that an owner waits for, the object may be gone when this
-// returns. Releasing more than is held is reported to the platform's `misuse`, at the latest when
-// the object drains.
+// in any context. If it was the last one waited for, the object may be gone when this returns.
+// Over-release is reported to the platform's `misuse`, at the latest when the object drains.
 void rundown_release(struct rundown *object);
 void rundown_ref_release(struct rundown_ref *object);
 void rundown_release_many(struct rundown *object, uint32_t n);
 void rundown_ref_release_many(struct rundown_ref *object, uint32_t n);
 
 // Like rundown_release_many, of what was acquired under this tag. A library with feature
-// `diagnosis` reports RUNDOWN_MISUSE_KIND_WRONG_TAG if so many are not held under it, after it has
+// `diagnosis` reports RUNDOWN_MISUSE_KIND_WRONG_TAG if fewer are held under it, after it has
 // released them all; so the object may be gone by then. (It may miss that where calls without a tag
 // release what was acquired under one, and while rundown_unlisted_holders is not 0.)
 void rundown_release_tagged(struct rundown *object, uint32_t n, const void *tag);
 void rundown_ref_release_tagged(struct rundown_ref *object, uint32_t n, const void *tag);
 
-// Closes the object: every acquire that starts after this returns is refused. Never waits. Returns
-// RUNDOWN_STATUS_OK, _ALREADY_CLOSED or _SUPERSEDED; none is a failure. One step per slot. Any
-// context.
+// Closes the object: acquires that start after it returns are refused. Never waits.
+// RUNDOWN_STATUS_OK, _ALREADY_CLOSED or _SUPERSEDED: no failures. One step per slot. Any context.
 enum rundown_status rundown_close(struct rundown *object);
 enum rundown_status rundown_ref_close(struct rundown_ref *object);
 
 // Closes the object, or finds it draining, and leaves a completion with it: the last release runs
-// it, exactly once, on its CPU and in its context, after its last touch of the object. The
-// completion may free the object and itself, if nothing waits for the object. If nothing is held,
-// this call runs it, before it returns. Waiters, if there are any, return as ever, perhaps before
-// it runs. Never waits.
+// it, exactly once, on its CPU and in its context, after its last touch of the object. It may free
+// the object and itself, if nothing waits for the object. If nothing is held, this call runs it
+// before it returns. Waiters, if any, return as ever, perhaps before it. Never waits.
 //
 // RUNDOWN_STATUS_OK: it runs, or has run, or comes back from rundown_cancel; the object may be
 // gone. RUNDOWN_STATUS_OCCUPIED if another completion is left with the object,
@@ -367,8 +358,7 @@ RUNDOWN_MUST_USE enum rundown_status rundown_wait(struct rundown *object);
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object);
 
 // Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
-// _OUTSTANDING with a racy count of what is held in `*held` (which may be NULL). Never waits. Any
-// context.
+// _OUTSTANDING with a racy count of holders in `*held` (may be NULL). Never waits. Any context.
 RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(struct rundown *object, int64_t *held);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_try_wait(struct rundown_ref *object, int64_t *held);
@@ -384,8 +374,7 @@ rundown_ref_wait_deadline(struct rundown_ref *object, uint64_t deadline, int64_t
 // Like rundown_wait, but for one generation only. If that is over, because the object has been
 // opened again since, before this call or during it: RUNDOWN_STATUS_GENERATION_OVER, and the object
 // was left alone. RUNDOWN_STATUS_OK: it has drained, and was not opened since. (If two owners wait
-// for the same generation, both may get that, as with rundown_wait: which one goes on is theirs to
-// settle.)
+// for the same generation, both may get that, as with rundown_wait: they settle which one goes on.)
 RUNDOWN_MUST_USE enum rundown_status
 rundown_wait_generation(struct rundown *object, uint64_t generation);
 RUNDOWN_MUST_USE enum rundown_status

@@ -25,14 +25,14 @@ macro_rules! statuses {
 statuses! {
     Ok = 0, c"done";
     Closed = 1, c"the object is closed";
-    Full = 2, c"the object cannot count so many protections";
+    Full = 2, c"the object cannot count that many protections";
     AlreadyClosed = 3, c"the object was closed before";
     Superseded = 4, c"the object is being opened again";
     Cancelled = 5, c"the drain was cancelled, the object is in use again";
     Outstanding = 6, c"protection is still held";
     WrongState = 7, c"the call is not legal in the object's state";
     NoSlots = 8, c"an object needs at least one slot";
-    TooManySlots = 9, c"no address space holds so many slots";
+    TooManySlots = 9, c"no address space holds that many slots";
     Misaligned = 10, c"the memory is not aligned enough";
     TooSmall = 11, c"the memory is too small";
     NoMemory = 12, c"out of memory";

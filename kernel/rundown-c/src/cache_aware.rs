@@ -23,7 +23,7 @@ const _: () = assert!(offset_of!(rundown, 0) == 0);
 const _: () = assert!(align_of::<rundown>() <= 128 && align_of::<Slot>() == 128);
 const _: () = assert!(size_of::<rundown>() <= 128 && size_of::<Slot>() == 128);
 
-/// The object's place with so many slots after it; and at which offset these begin.
+/// The layout of an object and its slots behind it; and the offset at which these begin.
 fn layout(slots: usize) -> Result<(Layout, usize), rundown_status> {
     if slots == 0 {
         return Err(rundown_status::NoSlots);

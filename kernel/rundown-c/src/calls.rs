@@ -221,8 +221,7 @@ unsafe fn opened(done: Result<Generation, WrongState>, generation: *mut u64) -> 
     opened.into()
 }
 
-/// Puts what there is into the caller's array, which has room for so many; returns how many there
-/// are.
+/// Fills the caller's array with what fits; returns how many there are.
 unsafe fn fill<T>(found: impl Iterator<Item = T>, array: *mut T, room: usize) -> usize {
     let mut count = 0;
     for item in found {

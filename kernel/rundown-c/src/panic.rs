@@ -18,8 +18,7 @@ fn panic(what: &PanicInfo<'_>) -> ! {
     }
     loop {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: raises an invalid-opcode exception (Intel SDM volume 2, "UD"), which is the
-        // point.
+        // SAFETY: raises an invalid-opcode exception (Intel SDM volume 2, "UD"), as intended.
         unsafe {
             core::arch::asm!("ud2", options(nomem, nostack));
         }

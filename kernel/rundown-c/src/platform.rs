@@ -85,8 +85,7 @@ fn choose(table: *const rundown_platform) -> Result<(), rundown_status> {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rundown_set_platform(platform: *const rundown_platform) -> rundown_status {
-    // SAFETY: the first member, which every version of the table has, before the others are
-    // trusted.
+    // SAFETY: the first member, in every version of the table, before the others are trusted.
     let size = unsafe { (*platform).size };
     if size != size_of::<rundown_platform>() {
         return rundown_status::PlatformInvalid;

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 use core::fmt;
 
-/// A message in so many bytes, the zero at the end among them. A longer one is cut off.
+/// A message in `CAPACITY` bytes, with the zero at its end. A longer one is cut off.
 pub(crate) struct Text<const CAPACITY: usize = 256> {
     bytes: [u8; CAPACITY],
     length: usize,

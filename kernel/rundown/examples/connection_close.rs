@@ -26,7 +26,7 @@ struct Socket {
 
 type Connection = Protected<Socket, Plain<HostPlatform>>;
 
-/// Answers requests until the connection is closing. Each reply takes so many packets.
+/// Answers requests until the connection is closing. Each reply takes `packets`.
 async fn serve(connection: Arc<Connection>, packets: u64) {
     while let Some(socket) = connection.try_acquire() {
         socket.begun.fetch_add(1, Relaxed);

@@ -3,7 +3,7 @@
 //! The unload frees the device's state. Its users are everywhere: CPUs that submit, and requests
 //! inside the device that belong to no CPU. "If it is loaded, count me in" are two steps; between
 //! them the unload would find no user counted, and free. With a [`Protected`] they are one:
-//! - [`try_acquire`](Protected::try_acquire) looks and counts at once, in any context.
+//! - [`try_acquire`](Protected::try_acquire) looks and counts in one step, in any context.
 //! - A request carries its [`Guard`] along, to whatever thread completes it.
 //! - [`begin_run_down`](Protected::begin_run_down) refuses new users and waits for the guards. If
 //!   that takes too long, it says what is outstanding (with `--features diagnosis`, a list).

@@ -85,7 +85,7 @@ impl<P: Platform, A: Isolation> Rundown<CacheAware<P, Box<[Slot]>, A>> {
     /// An open object with `slots` slots on the heap.
     ///
     /// # Panics
-    /// If `slots` is zero, or there is no memory for so many.
+    /// If `slots` is zero, or there is no memory for that many.
     pub fn boxed(slots: usize) -> Self {
         Self::try_boxed(slots).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -150,7 +150,7 @@ impl<P: Platform> Rundown<CacheAware<P, [Slot]>> {
         // SAFETY: the place is as large as a head, and aligned for the whole object.
         unsafe { place.write(Head::over_slots([])) };
         let first = tail.as_mut_ptr().cast::<MaybeUninit<Slot>>();
-        // SAFETY: the tail has room for so many, and starts at a multiple of their alignment.
+        // SAFETY: the tail has room for `slots`, and starts at a multiple of their alignment.
         for place in unsafe { slice::from_raw_parts_mut(first, slots) } {
             place.write(Slot::with_capacity(Capacity::of(slots)));
         }

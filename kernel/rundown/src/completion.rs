@@ -18,7 +18,7 @@ use crate::state::ObjectId;
 /// no allocation, no blocking. It must not unwind where a release must not.
 ///
 /// Waiters are woken just before it runs. They may return first: memory that a waiter frees is no
-/// place for the completion. And they may look at the object later: nothing may wait for one that
+/// place for the completion. They may also look at the object later: nothing may wait for one that
 /// the completion frees.
 #[derive(Debug)]
 pub struct Completion {

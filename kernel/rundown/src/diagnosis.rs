@@ -3,7 +3,7 @@
 //!
 //! One table, shared by all objects, has an entry for each guard and for each acquire without a
 //! guard: source location, [CPU hint](crate::Platform::cpu_hint), [tick](crate::Platform::tick),
-//! count, [tag](crate::Tag). [`holders`] and [`Report`] read it, as does the `Display` of
+//! count, [tag](crate::Tag). [`holders`] and [`HolderReport`] read it, as does the `Display` of
 //! [`Outstanding`](crate::Outstanding). Three occasions print it by [`Platform::report`]:
 //!
 //! - a [deadline](crate::Rundown::wait_deadline) passes before the object has drained;
@@ -48,22 +48,22 @@ use crate::variant::{Rundown, Variant};
 /// An object for people: its state, counts, and holders. As racy as those.
 ///
 /// ```
-/// use rundown::{diagnosis::Report, HostPlatform, PlainRundown};
+/// use rundown::{diagnosis::HolderReport, HostPlatform, PlainRundown};
 ///
 /// let object = PlainRundown::<HostPlatform>::new();
 /// let _guard = object.try_acquire();
-/// println!("{}", Report(&object));
+/// println!("{}", HolderReport(&object));
 /// // the object at 0x7ffd4c35a2b8 is open, 1 held
 /// //   1 held since tick 12345 on CPU 0, taken at src/main.rs:4:21
 /// ```
 #[derive(Clone, Copy)]
-pub struct Report<'a, V: Variant + ?Sized>(
+pub struct HolderReport<'a, V: Variant + ?Sized>(
     /// Which object. The report is about the time when it is displayed.
     pub &'a Rundown<V>,
 );
 
 /// Several lines, the last one without its end.
-impl<V: Variant + ?Sized> fmt::Display for Report<'_, V> {
+impl<V: Variant + ?Sized> fmt::Display for HolderReport<'_, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let object = self.0.id();
         let (state, held) = (self.0.state(), self.0.racy_held());
@@ -77,14 +77,14 @@ impl<V: Variant + ?Sized> fmt::Display for Report<'_, V> {
 }
 
 // The same text.
-text!((<V: Variant + ?Sized> fmt::Debug for Report<'_, V>) this => "{this}");
+text!((<V: Variant + ?Sized> fmt::Debug for HolderReport<'_, V>) this => "{this}");
 
 /// The object is dropped: whatever is left of it in the table will never be released.
 impl<V: Variant + ?Sized> Drop for Rundown<V> {
     fn drop(&mut self) {
         let held = self.racy_held();
         if held != 0 {
-            let report = Report(self);
+            let report = HolderReport(self);
             V::Platform::report(format_args!("rundown: dropped while held: {report}"));
         }
         // Another object may come to live at this address.

@@ -5,7 +5,7 @@ use crate::platform::Platform;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::shared::SharedCount;
 use crate::state::{ObjectId, Refused};
-use crate::word::{Epoch, Layout, Phase, Snapshot, Word};
+use crate::word::{Epoch, Phase, Snapshot, Word, WordLayout};
 
 /// The state word, which every acquire looks at first, and right behind it the counts.
 ///
@@ -30,7 +30,7 @@ pub(crate) struct Gate<C> {
 /// How a closed object counts.
 pub trait Counts: Send + Sync {
     /// Of the state word.
-    const LAYOUT: Layout = Layout::SHARDED;
+    const LAYOUT: WordLayout = WordLayout::SHARDED;
 
     /// The shared count, unless the count is in the state word itself.
     fn shared(&self) -> Option<&SharedCount>;
@@ -41,7 +41,7 @@ pub trait Counts: Send + Sync {
 
 /// The plain variant's: its count is in the state word.
 impl Counts for CompletionSlot {
-    const LAYOUT: Layout = Layout::PLAIN;
+    const LAYOUT: WordLayout = WordLayout::PLAIN;
 
     fn shared(&self) -> Option<&SharedCount> {
         None
@@ -79,7 +79,7 @@ impl<C> Gate<C> {
     pub(crate) fn is_open(&self) -> bool {
         // Acquire: pairs with the Release in `finish`; an acquire that sees the object re-opened
         // finds every slot open, so that a refusal means closed.
-        Word::new(Layout::SHARDED, self.word.load(Ordering::Acquire)).is_open()
+        Word::new(WordLayout::SHARDED, self.word.load(Ordering::Acquire)).is_open()
     }
 
     /// The word itself, for the plain variant's acquire and release, and for assembly.

@@ -6,7 +6,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::{fmt, iter, mem};
 
-use crate::holders::Record;
+use crate::holders::GuardEntry;
 use crate::state::Refused;
 use crate::variant::{Rundown, Sealed, Variant};
 
@@ -66,7 +66,7 @@ impl Number for Many {
 pub struct Protection<R: Reach, N: Number = One> {
     pub(crate) object: R,
     number: N,
-    record: Record,
+    entry: GuardEntry,
 }
 
 /// [Protection] of an object that it borrows.
@@ -84,7 +84,7 @@ impl<R: Reach, N: Number> Protection<R, N> {
         Self {
             object,
             number,
-            record: Record::new::<<R::Variant as Variant>::Platform>(id, number.get()),
+            entry: GuardEntry::new::<<R::Variant as Variant>::Platform>(id, number.get()),
         }
     }
 
@@ -130,9 +130,9 @@ fn cannot_clone<T>(refused: Refused) -> T {
 impl<R: Reach, N: Number> Drop for Protection<R, N> {
     #[inline]
     fn drop(&mut self) {
-        self.record.end();
+        self.entry.end();
         if self.count() > 0 {
-            // SAFETY: the guard owns so many protections, and gives them up.
+            // SAFETY: the guard owns that many protections, and gives them up.
             unsafe { R::Variant::release(self.object.rundown(), self.count()) }
         }
     }
@@ -181,7 +181,7 @@ impl<R: Reach> Protection<R, Many> {
 
     fn recount(&mut self, count: u32) {
         self.number = Many(count);
-        self.record.recount(count);
+        self.entry.recount(count);
     }
 }
 
@@ -208,8 +208,7 @@ unsafe impl<T: Sync + ?Sized, R: Reach + Sync, N: Number> Sync for Access<T, R, 
 
 impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
     /// # Safety
-    /// There is at least one protection, and `value` is not moved, written or dropped while it is
-    /// held.
+    /// At least one protection is held; meanwhile `value` is not moved, written or dropped.
     pub(crate) unsafe fn new(value: NonNull<T>, protection: Protection<R, N>) -> Self {
         Self { value, protection }
     }

@@ -1,4 +1,4 @@
-//! The owner's steps, once for all variants.
+//! The owner's steps, shared by all variants.
 
 use core::ptr::NonNull;
 use core::slice;
@@ -221,8 +221,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// The same for a caller that will open the object. Returns `no_counter` if the system has no
-    /// counter for it.
+    /// The same for a caller that will open the object; `no_counter` if the system has none.
     pub(crate) fn claim_to_open<E: From<WrongState>>(
         &self,
         legal: impl Fn(Snapshot) -> bool,
@@ -241,8 +240,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub(crate) fn reopen(&self, claimed: Epoch) -> u64 {
         let mut surplus = 0;
         if let Some(shared) = self.gate.counts.shared() {
-            // Before the first slot opens: releases come here from slots still closed.
-            // SAFETY: claimed.
+            // Before the first slot opens, for releases from slots still closed. SAFETY: claimed.
             surplus = shared.reset() + unsafe { V::reset_slots(self) };
         }
         let generation = self.gate.finish_reopen(claimed);
@@ -263,8 +261,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 }
 
-/// The objects closed by [`Rundown::close_all`], to be finished after the barrier even if one
-/// panics.
+/// Objects closed by [`Rundown::close_all`], to be finished after the barrier even if one panics.
 struct Unfinished<'a, R: Reach>(slice::Iter<'a, R>);
 
 impl<R: Reach> Unfinished<'_, R> {

@@ -57,7 +57,7 @@ macro_rules! const_unless_model {
     )*};
 }
 
-/// An array of so many values, each made anew: a constant, except in a loom model.
+/// An array of `$n` values, each made anew: a constant, except in a loom model.
 #[cfg(not(rundown_loom))]
 macro_rules! array_of {
     ($value:expr; $n:expr) => {

@@ -11,9 +11,9 @@ use crate::state::{ObjectId, Tag};
 
 /// A guard's entry in the table of holders.
 #[derive(Debug)]
-pub(crate) struct Record;
+pub(crate) struct GuardEntry;
 
-impl Record {
+impl GuardEntry {
     pub(crate) fn new<P: Platform>(_: ObjectId, _: u32) -> Self {
         Self
     }

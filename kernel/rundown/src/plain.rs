@@ -8,7 +8,7 @@ use crate::platform::Platform;
 use crate::primitive::Ordering;
 use crate::state::{Misuse, ObjectId, Refused};
 use crate::variant::{Rundown, Sealed, Variant};
-use crate::word::Layout;
+use crate::word::WordLayout;
 
 /// Rundown protection with one shared counter: small, and slow when many CPUs use it at once.
 ///
@@ -20,7 +20,7 @@ pub struct Plain<P: Platform>(PhantomData<fn() -> P>);
 
 impl<P: Platform> Rundown<Plain<P>> {
     /// How many protections can be held at once: 2^22 - 1.
-    pub const CAPACITY: u64 = Layout::PLAIN.max_count();
+    pub const CAPACITY: u64 = WordLayout::PLAIN.max_count();
 
     const_unless_model! {
         /// An open object.
@@ -45,9 +45,8 @@ impl<P: Platform> Variant for Plain<P> {
     #[inline]
     fn acquire(this: &Rundown<Self>, n: u32) -> Result<(), Refused> {
         let word = this.gate.word();
-        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. A
-        // refusal needs no more either: a caller that learns of it reads this word at least
-        // as new (S1).
+        // Relaxed: pairs with nothing, the value is only a first guess for the exchange below. It
+        // is enough for a refusal: a caller that learns of it reads this word at least as new (S1).
         let mut seen = word.load(Ordering::Relaxed);
         loop {
             let taken = this.gate.at(seen).acquired(n)?.bits;

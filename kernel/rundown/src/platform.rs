@@ -90,9 +90,8 @@ pub trait Wait {
     /// Returns once `ready()` has returned `true`.
     ///
     /// Calls `ready` at least once, again after each [`Platform::wake_waiters`] for
-    /// `waiting.object`, and again soon after `waiting.deadline` has passed, if there is one
-    /// (`ready` returns `true` then). `ready` takes a few loads, never blocks, and may run with
-    /// interrupts off.
+    /// `waiting.object`, and soon after `waiting.deadline`, if there is one (`ready` returns `true`
+    /// then). `ready` takes a few loads, never blocks, and may run with interrupts off.
     fn wait_until(&self, waiting: Waiting, ready: &mut dyn FnMut() -> bool);
 }
 

@@ -68,7 +68,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// object (S12), also while it drains, which then waits for this one as well.
     ///
     /// # Errors
-    /// [`Refused::Full`] if the object cannot count so many.
+    /// [`Refused::Full`] if the object cannot count that many.
     ///
     /// # Safety
     /// The caller holds protection of this object, by a guard or without.
@@ -271,15 +271,13 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// Whether the object is closed and nothing is held. If so, all work under protection
-    /// happens-before this return, and it stays so until an owner's next step. `false` while
-    /// another caller has the object [claimed](State::Claimed), which may be about to open it. Any
-    /// context.
+    /// happens-before this return, and it stays so until an owner's next step. `false` while a
+    /// caller that may open the object has it [claimed](State::Claimed). Any context.
     pub fn is_drained(&self) -> bool {
         matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }
 
-    /// The generation that the object is in, which does not change while protection is held. Any
-    /// context.
+    /// The object's generation, which does not change while protection is held. Any context.
     pub fn generation(&self) -> Generation {
         Generation(self.gate.snapshot().word.epoch().generation)
     }

@@ -80,7 +80,7 @@ impl Slot {
 pub(crate) struct Capacity(pub(crate) u64);
 
 impl Capacity {
-    /// For each of so many slots.
+    /// For objects with this number of slots.
     pub(crate) const fn of(slots: usize) -> Self {
         let most = SharedCount::MOST_IN_SLOTS.unsigned_abs();
         // Half of it: the acquire that fills a slot, and those that are refused meanwhile, go
@@ -115,9 +115,9 @@ unsafe impl Slots for alloc::boxed::Box<[Slot]> {}
 pub enum SlotsError {
     /// An object needs at least one slot.
     NoSlots,
-    /// So many slots fit into no memory.
+    /// That many slots fit into no memory.
     TooManySlots,
-    /// The heap has no room for so many slots.
+    /// The heap has no room for that many slots.
     OutOfMemory,
     /// The memory does not start at a multiple of `required` bytes.
     Misaligned {
@@ -126,7 +126,7 @@ pub enum SlotsError {
     },
     /// The memory is not large enough.
     TooSmall {
-        /// In bytes, for so many slots.
+        /// In bytes, for that many slots.
         required: usize,
         /// In bytes.
         given: usize,
@@ -135,8 +135,8 @@ pub enum SlotsError {
 
 display! { error SlotsError:
     Self::NoSlots => "a cache-aware rundown needs at least one slot",
-    Self::TooManySlots => "so many slots fit into no memory",
-    Self::OutOfMemory => "no memory for so many slots",
+    Self::TooManySlots => "that many slots fit into no memory",
+    Self::OutOfMemory => "no memory for that many slots",
     Self::Misaligned { required } => "the memory must start at a multiple of {required} bytes",
     Self::TooSmall { required, given } => "the memory has {given} bytes, {required} are needed",
 }
@@ -189,8 +189,7 @@ impl<const UNIT: u32> SlotWord<UNIT> {
         self.0 < Self::FULL
     }
 
-    /// Whether the release of `n` that found this word was counted: the slot was open, and in
-    /// range.
+    /// Whether the release of `n` that found this word was counted: the slot was open, in range.
     pub(crate) const fn counts_release(self, n: u32) -> bool {
         // One signed comparison for both: closed words are negative.
         self.0.cast_signed() >= Self::times(n).cast_signed()

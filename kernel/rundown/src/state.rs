@@ -77,7 +77,7 @@ pub enum Refused {
 
 display! { error Refused:
     Self::Closed => "the object is closed",
-    Self::Full => "the object cannot count so many protections",
+    Self::Full => "the object cannot count that many protections",
 }
 
 /// The call is illegal in the state the object is in. It changed nothing (S8).

@@ -43,8 +43,7 @@ impl Wakers {
         self.rung.fetch_or(1 << object.bucket(BUCKETS), Ordering::Release);
     }
 
-    /// Whether there is something to [deliver](Self::deliver), before an executor sleeps. Any
-    /// context.
+    /// Whether [`deliver`](Self::deliver) has work, before an executor sleeps. Any context.
     pub fn is_rung(&self) -> bool {
         // Relaxed: pairs with nothing itself; `deliver` acquires what was rung.
         self.rung.load(Ordering::Relaxed) != 0

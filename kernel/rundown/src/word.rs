@@ -44,13 +44,13 @@ pub(crate) struct Snapshot {
 
 /// How many bits each field has; with the phase, 64 in all (fewer in tests).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct WordLayout {
     pub(crate) count: u32,
     pub(crate) generation: u32,
     pub(crate) cancels: u32,
 }
 
-impl Layout {
+impl WordLayout {
     /// The plain variant.
     pub(crate) const PLAIN: Self = Self { count: 22, generation: 28, cancels: 12 };
 
@@ -75,7 +75,7 @@ impl Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) bits: u64,
-    layout: Layout,
+    layout: WordLayout,
 }
 
 impl Word {
@@ -89,7 +89,7 @@ impl Word {
     /// The first word of an object that is born without its value, in every layout.
     pub(crate) const VACANT: u64 = Phase::Vacant as u64;
 
-    pub(crate) const fn new(layout: Layout, bits: u64) -> Self {
+    pub(crate) const fn new(layout: WordLayout, bits: u64) -> Self {
         Self { bits, layout }
     }
 
@@ -113,7 +113,7 @@ impl Word {
         }
     }
 
-    /// How many are held, as far as the word counts them.
+    /// The protections held that this word counts.
     pub(crate) const fn count(self) -> u64 {
         // In two steps: with no bits for a count the shift is as wide as the word.
         (self.bits >> (self.layout.count_shift() - 1)) >> 1 & ones(self.layout.count)
@@ -145,7 +145,7 @@ impl Word {
     }
 
     /// Open, in the generation after a drain.
-    pub(crate) const fn reborn(layout: Layout, epoch: Epoch) -> Self {
+    pub(crate) const fn reborn(layout: WordLayout, epoch: Epoch) -> Self {
         let next = Epoch { generation: epoch.generation + 1, cancels: 0 };
         Self::of(layout, next, Phase::Open)
     }
@@ -190,7 +190,7 @@ impl Word {
     }
 
     /// Counting nothing.
-    pub(crate) const fn of(layout: Layout, epoch: Epoch, phase: Phase) -> Self {
+    pub(crate) const fn of(layout: WordLayout, epoch: Epoch, phase: Phase) -> Self {
         let cancels = match phase {
             Phase::Open | Phase::Closed | Phase::ClosedThen => epoch.cancels & ones(layout.cancels),
             Phase::RunDown | Phase::Claimed | Phase::Vacant => 0,
@@ -214,7 +214,7 @@ fn full() -> Refused {
     Refused::Full
 }
 
-/// So many low bits.
+/// The lowest `bits` bits.
 const fn ones(bits: u32) -> u64 {
     match bits {
         0 => 0,

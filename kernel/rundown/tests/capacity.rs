@@ -1,5 +1,5 @@
-//! Counts at the ends of their range (S7), in the cache-aware variant. To count up to there would
-//! take minutes, so the tests write to the slots what so many calls would have left.
+//! Counts at the ends of their range (S7), in the cache-aware variant. Counting that far would take
+//! minutes, so the tests write to the slots the counts that calls would have left.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -22,7 +22,7 @@ const BEFORE_THE_SLOTS: usize = 128;
 const LIMIT: i64 = 1 << 60;
 
 impl<const N: usize> Exposed<N> {
-    /// As if so many had been taken on each CPU.
+    /// As if `taken` had been acquired on each CPU.
     fn with(taken: [i64; N]) -> Self {
         let object = Box::into_raw(Box::new(Rundown::<Inline<_>>::new()));
         let exposed = Self { object };
@@ -37,7 +37,7 @@ impl<const N: usize> Exposed<N> {
         unsafe { &*self.object }
     }
 
-    /// As if so many had been taken on this CPU, or released if negative.
+    /// As if `taken` had been acquired on this CPU, or released if negative.
     fn pretend(&self, cpu: usize, taken: i64) {
         let before = self.count(cpu);
         // SAFETY: inside the object, as `layout` documents it.
@@ -96,9 +96,8 @@ fn a_full_slot_refuses_and_still_drains() {
     exposed.is(State::Drained, 0);
 }
 
-/// A refused acquire gives back on the very slot that it took from, even if the hint is another by
-/// then. Otherwise the full slot would keep what was refused, and 2^30 such calls would reach the
-/// closed mark.
+/// A refused acquire gives back on the slot that it took from, whatever the hint is by then. Else
+/// the full slot would keep the refused count, and 2^30 such calls would reach the closed mark.
 #[test]
 fn a_refusal_does_not_ask_for_the_slot_twice() {
     let exposed = Exposed::<2>::with([0; 2]);
@@ -187,20 +186,19 @@ fn a_full_shared_count_refuses_a_clone() {
     // More than 2^60 are not carried over.
     assert_eq!(object.cancel(), Err(WrongState { found: State::Draining }));
     for n in [1, 2, u32::MAX] {
-        // SAFETY: as if so many were held.
+        // SAFETY: as if that many were held.
         assert_eq!(unsafe { object.acquire_held_many(n) }, Err(Refused::Full));
         exposed.is(State::Draining, held);
     }
-    // SAFETY: as if so many were held.
+    // SAFETY: as if that many were held.
     unsafe { object.release_many(3) };
-    // SAFETY: as if so many were held.
+    // SAFETY: as if that many were held.
     let taken = [2, 2, 1].map(|n| unsafe { object.acquire_held_many(n) });
     assert_eq!(taken, [Ok(()), Err(Refused::Full), Ok(())]);
     exposed.is(State::Draining, held);
 }
 
-/// The range of a count with a completion ends right above the other: a full count must not read
-/// as drained.
+/// The two ranges of a count, with and without completion, adjoin: full must not read as drained.
 #[test]
 fn a_full_shared_count_takes_a_completion() {
     static NEVER: Completion = Completion::of(|| panic!("it is held"));
@@ -212,12 +210,12 @@ fn a_full_shared_count_takes_a_completion() {
         }
         assert_eq!(object.close_then(&NEVER), Ok(()));
         exposed.is(State::Draining, 2 * LIMIT);
-        // SAFETY: as if so many were held.
+        // SAFETY: as if that many were held.
         assert_eq!(unsafe { object.acquire_held() }, Err(Refused::Full));
-        // SAFETY: as if so many were held.
+        // SAFETY: as if that many were held.
         unsafe { object.release_many(2) };
         exposed.is(State::Draining, 2 * LIMIT - 2);
-        // SAFETY: as if so many were held.
+        // SAFETY: as if that many were held.
         assert_eq!(unsafe { object.acquire_held_many(2) }, Ok(()));
         exposed.is(State::Draining, 2 * LIMIT);
     }

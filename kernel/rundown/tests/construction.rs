@@ -54,8 +54,7 @@ fn the_layout_grows_by_a_stride_per_slot() {
     }
 }
 
-/// The whole is lent, the object takes no more than its layout; and after it, the memory is the
-/// caller's again.
+/// All is lent, the object takes only its layout, and afterwards the memory is the caller's again.
 #[test]
 fn an_object_in_place_stays_inside_its_layout() {
     let mut memory = Memory::new();

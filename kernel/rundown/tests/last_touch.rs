@@ -1,5 +1,4 @@
-//! S3: after the step that lets the last waiter go, the releaser leaves the object alone. And S5:
-//! nothing allocates.
+//! S3: the step that lets the last waiter go is the last on the object. S5: nothing allocates.
 #![cfg(not(rundown_loom))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -52,18 +51,16 @@ fn per_cpu() -> Option<PerCpuRundown<Impatient>> {
     object.ok()
 }
 
-/// An object that is freed by its waiter, or by the completion that lives beside it in the same
-/// piece of memory.
+/// An object freed by its waiter, or by the completion beside it in the same piece of memory.
 #[repr(C)]
 struct Device<R: Variant> {
     rundown: Rundown<R>,
     completion: Completion,
 }
 
-/// Fills the memory that the device is in, as far as the device has been.
+/// Overwrites the device's own bytes in its memory.
 unsafe fn free<R: Variant>(device: *mut ()) {
-    // SAFETY: drained, and this is the owner. Nothing there needs a drop, but for a counter,
-    // which stays lost.
+    // SAFETY: drained, and this is the owner. Nothing needs a drop; a counter is leaked.
     unsafe { ptr::write_bytes(device.cast::<u8>(), POISON, size_of::<Device<R>>()) };
     FREES.set(FREES.get() + 1);
 }
@@ -98,7 +95,7 @@ fn the_last_step_leaves_the_object_alone<R: Variant + 'static>(
     }
     for _ in 0..held {
         assert_eq!(FREES.get(), before, "too early");
-        // SAFETY: acquired above; the object is there, since so many are held.
+        // SAFETY: acquired above; the object is there, since protection is held.
         unsafe { object.release() };
     }
     assert_eq!(FREES.get(), before + 1);

@@ -17,8 +17,7 @@ models!(
     s10_a_grant_after_a_cancel_sees_what_came_before,
 );
 
-/// Drained or cancelled, never both, never neither: a thread that sees the object drained may free
-/// what it guards.
+/// Drained or cancelled, never both or neither: a thread may free the guarded thing once drained.
 fn s10_cancel_against_the_last_release<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();
@@ -84,8 +83,7 @@ fn s10_a_canceller_sees_the_latest_closing<R: Make>() {
     assert_eq!(rundown.state(), State::Drained);
 }
 
-/// It sleeps while one thread releases and another cancels: it must be woken, and learn which came
-/// first.
+/// It sleeps while one thread releases and another cancels: it wakes, and learns which was first.
 fn s10_the_waiter_learns_what_happened<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();

@@ -1,5 +1,4 @@
-//! Models: a completion that is left with an object (S13), against everything that may happen
-//! meanwhile.
+//! Models: a completion left with an object (S13), against everything that may happen meanwhile.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -125,8 +124,7 @@ fn s13_against_two_releases<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// The object drains already: it is left in time, or refused. It sees what was done before it was
-/// left, too.
+/// The object drains already: it is left in time, or refused. It sees work from before, too.
 fn s13_left_late_against_the_last_release<R: Make>() {
     let left = Left::<R>::new(1);
     left.object().close();
@@ -175,8 +173,7 @@ fn s13_against_an_acquire<R: Make>() {
     assert_eq!((left.runs(), left.object().state()), (1, State::Drained));
 }
 
-/// From the completion on, no late step of another call reaches the object: it may be another one's
-/// by then.
+/// After the completion no call's late step reaches the object, whose memory may be reused.
 fn s13_the_object_may_be_used_again<R: Make>() {
     let left = Left::<R>::and(1, |shared| {
         for work in &shared.work {
@@ -210,8 +207,7 @@ fn s13_against_a_release_of_none<R: Make>() {
 }
 
 /// The waiter sleeps: the thread that runs the completion must wake it. A thread that finds the
-/// object drained finds the completion's place empty, and sees what users did: nothing touches it
-/// any more.
+/// object drained finds no completion, and sees what users did: nothing touches it any more.
 fn s13_a_drained_object_takes_the_next<R: Make>() {
     let left = Left::<R>::new(1);
     assert_eq!(left.close_then(0), Ok(()));

@@ -16,7 +16,7 @@ fn model(preemptions: usize, run: fn()) {
     builder.check(run);
 }
 
-/// So many in use: marks are set by the next search, which finds the last of them full.
+/// A map with `counters` in use: the next search, which finds the last word full, sets the marks.
 fn in_use<const WORDS: usize>(counters: usize) -> Arc<CounterMap<WORDS>> {
     let map = CounterMap::new();
     for expected in 0..counters {

@@ -1,5 +1,4 @@
-//! Models: waiters that are futures. A wake-up that is lost leaves `block_on` asleep for ever, and
-//! loom reports that.
+//! Models: waiters that are futures. A lost wake-up leaves `block_on` asleep: loom reports it.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -12,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use models::{Model, Traits, models, release, spawn};
+use models::{LoomPlatform, Traits, models, release, spawn};
 use rundown::{AsyncPlatform, ObjectId, Rundown, Variant, WaitOutcome, Wakers};
 
 loom::lazy_static! {
@@ -29,8 +28,7 @@ impl Traits for AtOnce {
     }
 }
 
-/// Only rings; the executor's thread delivers. As in a kernel whose last release may be in an
-/// interrupt handler.
+/// Only rings; the executor's thread delivers, as if the last release were in a handler.
 struct Later;
 
 impl Traits for Later {
@@ -50,7 +48,7 @@ impl Traits for Silent {
     }
 }
 
-impl<T: Traits> AsyncPlatform for Model<T> {
+impl<T: Traits> AsyncPlatform for LoomPlatform<T> {
     fn wakers() -> &'static Wakers {
         &WAKERS
     }
@@ -138,8 +136,7 @@ fn no_wake_up_is_lost<R: Make>() {
     none_waits();
 }
 
-/// The entry lives inside the future: a thread that wakes it must not touch it after it has left
-/// the list.
+/// The entry lives in the future: a thread that wakes it must not touch it once it is unlisted.
 fn dropped_while_it_is_woken<R: Make>() {
     let (rundown, user) = held::<R>();
     let sleeper = Sleeper::new();

@@ -1,5 +1,4 @@
-//! Models: holders that take more (S12), against closing, cancelling and the last release of
-//! others.
+//! Models: holders that take more (S12), against closing, cancelling and others' last release.
 #![cfg(rundown_loom)]
 
 mod models;
@@ -77,8 +76,7 @@ fn s12_a_clone_protects_the_value<R: Make>() {
     assert_eq!(seen, user.join().unwrap());
 }
 
-/// Each of two holders takes one more and drops both: nothing is left over, and nothing ends too
-/// early.
+/// Each of two holders takes one more and drops both: nothing is left over or ends too early.
 fn s12_two_clones_while_draining<R: Make>() {
     let shared = Arc::new((R::new(), AtomicUsize::new(2)));
     shared.0.acquire_many(2).unwrap();

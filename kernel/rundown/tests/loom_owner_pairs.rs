@@ -92,8 +92,7 @@ fn checked(start: Start, calls: [Call; 2], dropped: Dropped) -> Option<State> {
     }
 }
 
-/// When the guard is dropped, if one is out: before the first call, or after it; during the second;
-/// or after both.
+/// The guard's drop, if any: before or after the first call, during the second, after both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Dropped {
     Early,

@@ -7,10 +7,10 @@ mod models;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use models::cpus::{self, Flaw};
-use models::{Make, Model, Sleep, Traits, models, on_cpu, release, release_there, spawn};
+use models::{LoomPlatform, Make, Sleep, Traits, models, on_cpu, release, release_there, spawn};
 use rundown::{PerCpu, PerCpuPlatform, PerCpuRundown, Protected, Rundown, State, WaitOutcome};
 
-models!(@variant per_cpu, super::Model,
+models!(@variant per_cpu, super::LoomPlatform,
     every_grant_is_counted,
     every_release_is_counted,
     a_barrier_for_another_object_changes_no_count,
@@ -199,13 +199,13 @@ macro_rules! controls {
             #[test]
             #[should_panic(expected = "a grant is not counted")]
             fn loses_a_grant() {
-                loom::model(every_grant_is_counted::<Model<Flawed>>);
+                loom::model(every_grant_is_counted::<LoomPlatform<Flawed>>);
             }
 
             #[test]
             #[should_panic(expected = "a release is not counted")]
             fn loses_a_release() {
-                loom::model(every_release_is_counted::<Model<Flawed>>);
+                loom::model(every_release_is_counted::<LoomPlatform<Flawed>>);
             }
         }
     )* };

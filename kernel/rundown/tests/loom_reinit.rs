@@ -1,5 +1,4 @@
-//! Models: re-init against acquires that started in the generation before, and the hand-over
-//! between owners (S8).
+//! Models: re-init against acquires of the generation before, and hand-over between owners (S8).
 #![cfg(rundown_loom)]
 
 mod models;
@@ -47,8 +46,7 @@ fn refused_acquires_do_not_reach_the_next_generation<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-/// One owner waits, uses the guarded thing for the last time, and marks the object run down; the
-/// other re-opens it.
+/// One owner waits, uses the guarded thing and marks the object run down; the other re-opens it.
 fn completion_hands_over<R: Make>() {
     let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     let first = spawn(&shared, |shared| {
@@ -78,8 +76,7 @@ fn the_taker_hands_over_to_the_publisher<R: Make>() {
     taker.join().unwrap();
 }
 
-/// A wait that starts while the object re-opens must not overlook protection that was granted
-/// before it started.
+/// A wait that starts while the object re-opens must not overlook protection granted before.
 fn a_wait_during_a_reinit_misses_no_grant<R: Make>() {
     let shared = Arc::new((R::new(), AtomicBool::new(false)));
     let user = spawn(&shared, |shared| {

@@ -1,5 +1,4 @@
-//! Model of the tables of restartable sequences: look-ups against a loader that registers and
-//! unregisters.
+//! Model of the tables of restartable sequences: look-ups while a loader registers and unregisters.
 //!
 //! Memory that is freed is a table that is registered again with other sequences: loom reports a
 //! look-up that reads the table while it is written.
@@ -73,8 +72,7 @@ fn on_whichever_side_it_counts() {
     });
 }
 
-/// A look-up for an image that stays finds it, while the one before it in the list goes: on the way
-/// it may be at that one.
+/// A look-up for an image that stays finds it while the one before it, which it may be at, goes.
 #[test]
 fn the_image_behind_is_found() {
     loom::model(|| {

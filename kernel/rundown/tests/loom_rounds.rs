@@ -104,8 +104,7 @@ impl System {
     }
 }
 
-/// After a barrier a counter stands still, and what it counts is visible, whichever caller's
-/// interrupt it was.
+/// After a barrier a counter stands still and its count is visible, whichever caller interrupted.
 #[test]
 fn after_a_barrier_nothing_is_counted_any_more() {
     // bound: 2; without one it takes minutes.
@@ -123,8 +122,7 @@ fn after_a_barrier_nothing_is_counted_any_more() {
     });
 }
 
-/// An answer shows what the CPU did before, and that it knows what the caller did; without a lock
-/// in between.
+/// An answer shows what the CPU did before, and that it sees what the caller did; without a lock.
 #[test]
 fn an_answer_is_a_fence() {
     one_caller(|answers| {
@@ -134,12 +132,11 @@ fn an_answer_is_a_fence() {
 
 /// The same for a caller that finds itself answered, because another one has asked.
 #[test]
-fn who_has_not_asked_is_answered_by_a_fence_too() {
+fn a_caller_that_has_not_asked_is_answered_by_a_fence_too() {
     one_caller(|_| {});
 }
 
-/// A CPU that has been asked before, and one caller that begins a round asks in this way, and looks
-/// once.
+/// A CPU that was asked before; one caller begins a round, asks it in this way, and looks once.
 fn one_caller(ask: fn(&Answers)) {
     loom::model(move || {
         let system = Arc::new(System::new());

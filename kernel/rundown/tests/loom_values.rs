@@ -6,7 +6,7 @@ mod models;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use models::{Make, Model, Sleep, check, models, on_cpu, release, release_there, spawn};
+use models::{LoomPlatform, Make, Sleep, check, models, on_cpu, release, release_there, spawn};
 use rundown::{PerCpuRundown, Protected, RunDownError, State, WrongState};
 
 models!(
@@ -112,7 +112,7 @@ fn an_early_release_and_a_cancel_during_anothers_drain<R: Make>() {
 #[test]
 fn a_lazy_object_opens_against_an_acquire() {
     loom::model(|| {
-        let object = Arc::new(PerCpuRundown::<Model>::lazy());
+        let object = Arc::new(PerCpuRundown::<LoomPlatform>::lazy());
         let user = spawn(&object, |object| {
             on_cpu(1);
             object.acquire().is_ok()
@@ -125,12 +125,11 @@ fn a_lazy_object_opens_against_an_acquire() {
     });
 }
 
-/// One of two counters becomes the object's, and is all that the object ever uses; the other is
-/// free again.
+/// One of two counters becomes the object's only one; the other is free again.
 #[test]
 fn two_prepare_a_lazy_object() {
     check(Some(3), || {
-        let object = Arc::new(PerCpuRundown::<Model>::lazy());
+        let object = Arc::new(PerCpuRundown::<LoomPlatform>::lazy());
         let other = spawn(&object, |object| {
             on_cpu(1);
             object.prepare().unwrap();
@@ -142,7 +141,7 @@ fn two_prepare_a_lazy_object() {
         assert!(opened != opened_there, "one opens it");
         assert_eq!(object.racy_held(), i64::from(held));
         // Two counters there are: one is the object's.
-        let [second, third] = [(); 2].map(|()| PerCpuRundown::<Model>::new());
+        let [second, third] = [(); 2].map(|()| PerCpuRundown::<LoomPlatform>::new());
         assert!(second.is_ok() && third.is_err());
         object.close();
         assert_eq!(object.is_drained(), !held);

@@ -232,8 +232,7 @@ fn a_claimed_object_is_neither_open_nor_drained() {
 }
 
 /// A policy may hold a lock while it asks `ready`, the lock that `wake_waiters` takes. So a wait
-/// that began during a claim, and is to close the object when that is over, must not close it in
-/// `ready`.
+/// that began during a claim, and will close the object after it, must not do so in `ready`.
 #[test]
 fn ready_never_wakes() {
     static OBJECT: Object = Object::lazy();

@@ -1,6 +1,5 @@
-//! Owners' calls of a `Protected`: how values get in and out, run-down handles, generations. And
-//! its guards: many at once, clones (S12), parts of a value, guards that own their way to the
-//! object.
+//! Owners' calls of a `Protected`: values in and out, run-down handles, generations. And its
+//! guards: many at a time, clones (S12), parts of a value, guards that own their way to the object.
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -159,7 +158,7 @@ fn a_handle_may_be_asked_again<R: Make>() {
     let object = Protected::new(*R::make(), 7);
     let guard = object.try_acquire().expect("open");
     let mut run_down = object.begin_run_down();
-    assert_eq!(object.state(), State::Draining, "it closes at once");
+    assert_eq!(object.state(), State::Draining, "it closes immediately");
     assert!(run_down.poll().is_none());
     let outstanding = run_down.outstanding();
     assert_eq!((outstanding.state, outstanding.held), (State::Draining, 1));
@@ -308,8 +307,7 @@ fn mapped_guards_protect<R: Make>() {
     assert_eq!((text.as_str(), object.racy_held()), ("no such part", 0));
 }
 
-/// A guard is as its value is shared: a `MutexGuard` is `Sync`, but must be dropped where it was
-/// made.
+/// Guards are `Send` or `Sync` as `&T` is: `MutexGuard` is `Sync`, but must be dropped where made.
 #[test]
 fn guards_and_objects_are_send_and_sync() {
     fn shared<T: Send + Sync>() {}

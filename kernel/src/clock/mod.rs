@@ -1,6 +1,5 @@
-//! How long a second is, in ticks of the counter that keeps the time (`time`): stated by CPUID, or
-//! measured at the boot against the first of several timers. `docs/bring-up.md`, section 5, has the
-//! why.
+//! How long a second is, in ticks of the counter that keeps the time (`time`): by CPUID, or
+//! measured at boot against the first of several timers. Reasons: `docs/bring-up.md`, section 5.
 
 pub(crate) mod pit;
 pub(crate) mod watchdog;
@@ -37,12 +36,10 @@ pub struct Rates {
     pub is_doubtful: bool,
 }
 
-/// The rates of this CPU's counters by this source, which takes about 5 ms if it is one to measure
-/// against. `None` if the source is not there, or [`ClockSource::Auto`]. Changes nothing about the
-/// clock.
+/// The rates of this CPU's counters by this source; a measurement takes about 5 ms. `None` if the
+/// source is not there, or [`ClockSource::Auto`]. Changes nothing about the clock.
 ///
-/// One caller at a time, others wait. Thread context, not while this CPU's [timer](crate::timer) is
-/// in use.
+/// One caller at a time, others wait. Thread context; this CPU's [timer](crate::timer) is unused.
 pub fn rates_by(source: ClockSource) -> Option<Rates> {
     static ONE_AT_A_TIME: SpinMutex<()> = SpinMutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
@@ -114,8 +111,7 @@ pub(crate) fn init(wanted: ClockSource) {
 
 static IS_DOUBTFUL: AtomicBool = AtomicBool::new(false);
 
-/// Whether the clock's rate is [a guess only](Rates::is_doubtful): no source gave a better one. Any
-/// CPU, any context.
+/// Whether the clock's rate is [doubtful](Rates::is_doubtful). Any CPU, any context.
 pub fn is_doubtful() -> bool {
     IS_DOUBTFUL.load(Ordering::Relaxed)
 }

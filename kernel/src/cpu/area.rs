@@ -34,8 +34,8 @@ static MAPPING: SpinMutex<()> = SpinMutex::new(());
 /// Pages that are mapped in each area. Written under the lock.
 static PAGES: AtomicUsize = AtomicUsize::new(1);
 
-/// Makes the areas of the CPUs up to this index, as far as there are none. On the BSP, before the
-/// CPU runs, so that a CPU that starts has nothing to allocate.
+/// Makes the missing areas of the CPUs up to this index. On the BSP, before the CPU runs, so that a
+/// CPU that starts has nothing to allocate.
 ///
 /// There are no gaps, so that counts go over all areas. Panics if memory runs out.
 pub(crate) fn allocate_up_to(cpu: CpuIndex) {
@@ -79,8 +79,8 @@ pub(super) fn mapped() -> usize {
     PAGES.load(Ordering::Acquire) * PAGE
 }
 
-/// Maps pages in all areas until they reach as far as `end`. `None` if the areas have no room for
-/// the next page, or if no piece of memory holds it for all CPUs, side by side.
+/// Maps pages in all areas until they reach `end`. `None` if the areas have no room for the next
+/// page, or if no piece of memory holds it for all CPUs, side by side.
 pub(super) fn extend(end: usize) -> Option<()> {
     if end <= mapped() {
         return Some(());
@@ -100,8 +100,7 @@ pub(super) fn extend(end: usize) -> Option<()> {
                 map(CpuIndex::new(cpu as u32), page, frame);
             }
             // Release: pairs with the load in `mapped`. A CPU that sees that, or learns of a
-            // counter in it, finds the page: a CPU keeps no memory of a page that was not there
-            // (Intel SDM 3A, 4.10.4.3).
+            // counter in it, finds the page: absent pages are not cached (Intel SDM 3A, 4.10.4.3).
             PAGES.store(page + 1, Ordering::Release);
         }
         Some(())
@@ -116,9 +115,8 @@ pub(crate) fn counter(offset: usize, cpu: usize) -> &'static AtomicI64 {
         "no counter at {offset:#x}"
     );
     let counter = per_cpu::area(CpuIndex::new(cpu as u32), offset);
-    // SAFETY: mapped, as just checked, and for good; behind the variables there are only counters.
-    // The CPU itself adds by a plain instruction: an aligned load and an aligned store, both
-    // atomic.
+    // SAFETY: mapped, as just checked, and for good; behind the variables are only counters. The
+    // CPU adds by a plain instruction: an aligned load and an aligned store, each atomic.
     unsafe { &*counter.as_ptr::<AtomicI64>() }
 }
 

@@ -48,8 +48,7 @@ impl Descriptors {
         Box::leak(Box::new(Self { gdt, code, tss }))
     }
 
-    /// Loads them on this CPU, whose they must be: after it was started, and after it was started
-    /// again.
+    /// Loads them on this CPU, whose they must be, each time that it was started.
     pub(crate) fn load(&'static self) {
         self.gdt.load();
         self.mark_available();
@@ -70,8 +69,8 @@ impl Descriptors {
     fn mark_available(&self) {
         const BUSY: u64 = 1 << 41;
         let low = &self.gdt.entries()[usize::from(self.tss.index())];
-        // SAFETY: an entry is a transparent `AtomicU64`, since the CPU writes to it as well; this
-        // CPU alone uses this table.
+        // SAFETY: entries are transparent `AtomicU64`s, since the CPU writes to them; only this CPU
+        // uses this table.
         let low = unsafe { &*ptr::from_ref(low).cast::<AtomicU64>() };
         low.fetch_and(!BUSY, Ordering::Relaxed);
     }

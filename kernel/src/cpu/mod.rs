@@ -60,8 +60,7 @@ pub fn is_online(index: CpuIndex) -> bool {
     ONLINE.of(index).is_some_and(|online| online.load(Ordering::Acquire))
 }
 
-/// Where a CPU sits; `None` if it has never started, or is none of this machine's. Any CPU, any
-/// context.
+/// Where a CPU sits; `None` if it never started, or is not this machine's. Any CPU, any context.
 pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
     TOPOLOGY.of(index)?.get()
 }
@@ -69,13 +68,12 @@ pub fn topology(index: CpuIndex) -> Option<&'static Topology> {
 /// Asks this CPU where it sits, unless that has been done. With its area installed and the index
 /// table published; allocates nothing and waits for no other CPU.
 pub(crate) fn read_topology() {
-    // First the one, then the other: a CPU that is reset during `call_once` could never call it
-    // again.
+    // In this order: a CPU that is reset during `call_once` could never call it again.
     let topology = Topology::read(apic_id(current()));
     TOPOLOGY.here().call_once(|| topology);
 }
 
-/// What the hardware calls a CPU. Panics if the machine has no CPU with this index.
+/// The hardware's name of a CPU. Panics if the machine has no CPU with this index.
 pub fn apic_id(index: CpuIndex) -> ApicId {
     map().apic_id(index).expect("an index from this machine")
 }
@@ -92,9 +90,8 @@ pub(crate) fn set_online(cpu: CpuIndex) {
     // Release: pairs with the load in `is_online`.
     online.store(true, Ordering::Release);
     // No barrier waits for a CPU that its caller has not seen online. So a caller that begins one
-    // after closing an object either sees this CPU, or this CPU, which begins to work after this,
-    // sees the object closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up`
-    // relies on it, too.
+    // after closing an object sees this CPU, or this CPU, from here on, sees the object closed.
+    // Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up` relies on it, too.
     fence(Ordering::SeqCst);
 }
 
@@ -103,8 +100,8 @@ pub(crate) fn set_offline() {
     // Release: pairs with the load in `is_online`; its counts are visible to a CPU that finds it
     // gone, and so does not wait for it.
     ONLINE.here().store(false, Ordering::Release);
-    // A CPU that has begun to wait before either sees, when it looks again, that this one is gone,
-    // or what it has asked is seen after this. Pairs with the fences in `ipi::try_call` and
+    // A CPU that began to wait before sees, when it looks again, that this one is gone, or its
+    // request is seen after this. Pairs with the fences in `ipi::try_call` and
     // `barrier::Call::begin`.
     fence(Ordering::SeqCst);
 }

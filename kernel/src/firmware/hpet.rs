@@ -1,8 +1,7 @@
 //! The HPET (IA-PC HPET Specification 1.0a, section 2.3): its timers, silenced, and its counter.
 //!
 //! Each timer can interrupt through the I/O APIC, by a message straight to a local APIC, past all
-//! masks ("FSB delivery", today's MSI), or in the place of 8254 and clock chip ("legacy
-//! replacement").
+//! masks ("FSB delivery", today's MSI), or in place of 8254 and RTC ("legacy replacement").
 //!
 //! `unsafe` in this module: the address of the registers.
 
@@ -39,8 +38,7 @@ pub(crate) struct Hpet {
     registers: Registers,
 }
 
-/// Maps the registers, if the ACPI tables list an HPET and it answers. Once, on the BSP, after
-/// memory is set up.
+/// Maps the HPET if ACPI lists one and it answers. Once, on the BSP, after memory is set up.
 pub(crate) fn init() {
     if let Some(table) = acpi::table(b"HPET") {
         match Hpet::find(table) {
@@ -93,7 +91,6 @@ pub(super) fn silence() {
     }
     let configuration = registers.read(CONFIGURATION);
     registers.write(CONFIGURATION, configuration & !LEGACY_REPLACEMENT);
-    // A one clears what a level-triggered timer still asks for; the others' bits are to be left
-    // zero.
+    // A one clears a level-triggered timer's request; the others' bits must be zero.
     registers.write(INTERRUPT_STATUS, registers.read(INTERRUPT_STATUS));
 }

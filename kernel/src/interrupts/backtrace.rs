@@ -1,7 +1,6 @@
 //! Return addresses from the chain of frame pointers.
 //!
-//! The guest is built with frame pointers (`.cargo/config.toml`). `addr2line -e <elf> <address>`
-//! names the lines.
+//! Guests have frame pointers (`.cargo/config.toml`). `addr2line -e <elf> <address>` names lines.
 
 use crate::memory::stack;
 
@@ -37,8 +36,7 @@ fn walk(mut rbp: u64, frames: usize, line: &mut dyn FnMut(u64)) {
             return;
         }
         line(return_address);
-        // The stack grows down: callers lie higher. (An interrupt may have switched stacks; the
-        // walk ends there.)
+        // The stack grows down: callers lie higher. (The walk ends at an interrupt's own stack.)
         if caller <= rbp {
             return;
         }

@@ -21,8 +21,7 @@ pub type Handler = fn(&mut Frame, interrupted_at: u64);
 
 /// By vector.
 static HOOKS: [Hook<Handler>; 256] = [const { Hook::none() }; 256];
-/// Takes what has come with a vector that has no hook, and returns `true`; or `false`: it is an
-/// exception.
+/// Takes an interrupt whose vector has no hook, and returns `true`; or `false`: it is an exception.
 pub(crate) static OTHERS: Hook<fn(vector: u8) -> bool> = Hook::none();
 
 /// Sets the handler of a vector, which also signals the end of interrupt, where one is due. `None`:

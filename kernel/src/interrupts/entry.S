@@ -14,10 +14,9 @@ interrupt_stubs:
 
     .balign 16
 interrupt_entry:
-    // Some exceptions come with an error code, and the same vectors may come as interrupts,
-    // without. The stack shows which: the CPU aligns it to 16 bytes before it pushes five words, or
-    // six (Intel SDM 3A, 6.14.2), and the vector is one more. Where there is no code, a 0 goes in
-    // its place.
+    // Some exceptions have an error code, which interrupts with the same vector do not. The stack
+    // shows which: the CPU aligns it to 16 bytes before it pushes five words, or six (Intel SDM 3A,
+    // 6.14.2), and the vector is one more. A 0 takes a missing code's place.
     test spl, 8
     jnz 1f
     push [rsp]

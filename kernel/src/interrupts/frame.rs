@@ -1,7 +1,7 @@
-//! What handlers get to see of the code that was interrupted.
+//! The handlers' view of the code that was interrupted.
 
-/// What an interrupt leaves on the stack, registers first (the order of `entry.S`), then what the
-/// CPU pushes (Intel SDM 3A, 6.14.2).
+/// An interrupt's words on the stack: registers (in the order of `entry.S`), then the CPU's own
+/// (Intel SDM 3A, 6.14.2).
 #[derive(Clone, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "registers, by their names")]

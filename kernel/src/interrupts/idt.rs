@@ -23,8 +23,7 @@ static EARLY: Once<Gates> = Once::new();
 static IDT: Once<Gates> = Once::new();
 
 /// Builds the tables, and loads an early one on the BSP, whose gates all use the current stack:
-/// there is no TSS yet. The loader's GDT is still in use, whose 64-bit code segment has the
-/// kernel's selector, 8.
+/// there is no TSS yet. The loader's GDT, whose code selector is 8, too, is still in use.
 pub(crate) fn init() {
     IDT.call_once(|| gates(stack_of));
     load_table(EARLY.call_once(|| gates(|_| 0)));
@@ -44,8 +43,7 @@ fn stack_of(vector: usize) -> u16 {
     }
 }
 
-/// The table. `x86_64`'s own type wants a typed handler for each gate, which stable Rust cannot
-/// write.
+/// The table. `x86_64`'s type wants a typed handler for each gate, which stable Rust cannot write.
 type Gates = [[u64; 2]; 256];
 
 fn gates(stack_of: impl Fn(usize) -> u16) -> Gates {
@@ -62,9 +60,8 @@ fn load_table(gates: &'static Gates) {
     unsafe { lidt(&table) }
 }
 
-/// An interrupt gate (Intel SDM 3A, figure 6-8): present, type 0xe (interrupts off on entry),
-/// ring 0, code selector 8, `stack` = 1 + place in the TSS's stack table or 0 for the current
-/// stack.
+/// An interrupt gate (Intel SDM 3A, figure 6-8): present, type 0xe (interrupts off on entry), ring
+/// 0, code selector 8, `stack` = 1 + place in the TSS's stack table or 0 for the current stack.
 fn gate(handler: u64, stack: u16) -> [u64; 2] {
     const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
     const KERNEL_CODE: u64 = 0x08 << 16;

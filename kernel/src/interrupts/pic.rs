@@ -1,9 +1,8 @@
 //! The two 8259 interrupt controllers: silenced, not used.
 //!
 //! The firmware leaves them at vectors that are exceptions in protected mode, with lines open. An
-//! 8259 whose request goes away, for example because it has just been masked, answers with its line
-//! 7 (Intel 8259A data sheet, "interrupt sequence"): at the old vectors, an exception. So they are
-//! moved first.
+//! 8259 whose request goes away, for example by masking, answers with its line 7 (Intel 8259A data
+//! sheet, "interrupt sequence"): at the old vectors, an exception. So they are moved first.
 //!
 //! The interrupt mode configuration register (MultiProcessor Specification 1.4, 3.6.2.1) is not
 //! written: it is for boards from before there was a CPU with long mode.
@@ -21,12 +20,10 @@ const SECOND: [u16; 2] = [0xa0, 0xa1];
 const CASCADE: u8 = 2;
 
 /// Moves the vectors to [`vector::FIRST_8259`] and [masks](mask) all lines. Once, by the BSP, with
-/// interrupts off and before other CPUs listen: in the middle of this an 8259 has all lines open
-/// and no vectors.
+/// interrupts off, before other CPUs listen: meanwhile an 8259 has all lines open and no vectors.
 ///
-/// An interrupt that an 8259 sends nevertheless needs no end of interrupt: the first one ends its
-/// own as soon as a CPU takes it, and a line of the second one may stay in service, since it stays
-/// masked.
+/// An interrupt that an 8259 sends nevertheless needs no end of interrupt: the first ends its own
+/// as soon as a CPU takes it, and the second's line, which stays masked, may stay in service.
 pub(super) fn take_over() {
     // Intel 8259A data sheet: ICW1 = edge-triggered, cascaded, ICW4 follows; ICW4 = 8086 mode, with
     // bit 1 automatic end of interrupt, which is for the first one only.

@@ -20,9 +20,8 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// Lets this CPU take interrupts, and waits for one, which may be any, NMIs included: the
-    /// caller checks what it waits for. Interrupts are off when it is called, and on when it
-    /// returns.
+    /// Lets this CPU take interrupts, and waits for any one, NMIs included: the caller checks what
+    /// it waits for. Interrupts are off at the call, on at the return.
     pub(crate) safe fn enable_and_halt();
     static enable_and_halt_hlt: u8;
     static enable_and_halt_end: u8;

@@ -32,8 +32,7 @@ pub(super) fn init() {
     let mut pat = Msr::new(PAT);
     // SAFETY: the register is there (CPUID).
     let types = unsafe { pat.read() };
-    // SAFETY: nothing is cached by this entry, since no page of the kernel or of a loader is
-    // write-through.
+    // SAFETY: nothing is cached by this entry: no page of the kernel or a loader is write-through.
     unsafe { pat.write(types & !ENTRY_1 | WRITE_COMBINING) };
     let loaders = VirtAddr::from_ptr(loaders);
     let first = loaders.align_down(PAGE);

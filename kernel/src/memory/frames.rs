@@ -44,10 +44,10 @@ impl Frames {
         ranges.usable = usable;
     }
 
-    /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if there is no
-    /// such piece.
+    /// Takes `bytes` (whole pages) in one piece, from the largest range; `None` if that is too
+    /// small.
     ///
-    /// Single pages, which are written at once, lie close together: a host that backs memory by
+    /// Single pages, which are written immediately, lie close together: a host that backs memory by
     /// pages of 2 MiB, as QEMU asks it to, clears each of those at the first touch.
     pub(crate) fn take(&self, bytes: u64) -> Option<PhysAddr> {
         self.locked(|ranges| {

@@ -13,8 +13,7 @@ use x86_64::instructions::interrupts::without_interrupts;
 use super::{frames::FRAMES, mapping::virt};
 use crate::{emergency::exit, log};
 
-/// Share of the largest piece of free memory that becomes heap; stacks and page tables need the
-/// rest.
+/// The largest free piece's share that becomes heap; stacks and page tables need the rest.
 const SHARE: u64 = 2;
 
 /// The heap does not grow, so it starts large; but first-fit over a huge list is slow.
@@ -26,8 +25,7 @@ const MIN_BYTES: u64 = 1 << 20;
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap(SpinMutex::new(Heap::empty()));
 
-/// Takes memory for the heap. Once, on the BSP. Ends the kernel if there is less than
-/// [`MIN_BYTES`].
+/// Takes the heap's memory. Once, on the BSP. Ends the kernel if there is less than [`MIN_BYTES`].
 pub(super) fn init() {
     let bytes = (FRAMES.largest() / SHARE).min(MAX_BYTES) & !0xfff;
     if bytes < MIN_BYTES {

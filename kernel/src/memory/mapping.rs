@@ -1,5 +1,4 @@
-//! All of physical memory, as the loader has mapped it, and new mappings in the kernel's page
-//! tables.
+//! All of physical memory, as the loader mapped it, and new mappings in the kernel's tables.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,8 +27,7 @@ pub(super) fn init(offset: u64) {
 }
 
 /// Held while the tables are changed, with interrupts off, since handlers may do so. New mappings
-/// only: nothing that a CPU may have cached is taken away, so there is nothing to flush on other
-/// CPUs.
+/// only: no cached translation changes, so there is nothing to flush on other CPUs.
 static TABLES: SpinMutex<()> = SpinMutex::new(());
 
 /// Maps the page at `page` to `frame`, writable, not executable, with `extra` flags. Panics if the
@@ -40,9 +38,8 @@ pub(crate) fn map(page: VirtAddr, frame: PhysAddr, extra: PageTableFlags) {
     let page = Page::<Size4KiB>::containing_address(page);
     let frame = PhysFrame::containing_address(frame);
     with_tables(|mapper| {
-        // SAFETY: the callers map frames that they have just taken or device registers, at
-        // addresses that were not mapped before (else the call fails), so no reference can be
-        // broken.
+        // SAFETY: callers map frames that they have just taken or device registers, at addresses
+        // not mapped before (else the call fails), so no reference can be broken.
         match unsafe { mapper.map_to_with_table_flags(page, frame, flags, PARENT, &mut &FRAMES) } {
             // No CPU keeps that a page is not there (Intel SDM 3A, 4.10.4.3).
             Ok(flush) => flush.ignore(),
@@ -70,8 +67,8 @@ fn with_tables<R>(f: impl FnOnce(&mut OffsetPageTable<'_>) -> R) -> R {
     without_interrupts(|| {
         let _exclusive = TABLES.lock();
         let level_4 = virt(Cr3::read().0.start_address());
-        // SAFETY: a level-4 table, all of physical memory is mapped, and the lock keeps others from
-        // making a second reference.
+        // SAFETY: a level-4 table, all of physical memory is mapped, and the lock prevents a second
+        // reference.
         let table = unsafe { &mut *level_4.as_mut_ptr::<PageTable>() };
         // SAFETY: as above.
         f(&mut unsafe { OffsetPageTable::new(table, virt(PhysAddr::zero())) })

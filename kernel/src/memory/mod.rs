@@ -26,9 +26,8 @@ pub(crate) fn ramdisk(boot_info: &BootInfo) -> &'static [u8] {
     unsafe { slice::from_raw_parts(address as *const u8, boot_info.ramdisk_len as usize) }
 }
 
-/// Takes over the memory, and the loader's map of it. Returns how many bytes the loader has left to
-/// the kernel. Once, on the BSP. Panics if the loader has not mapped physical memory, or left too
-/// little.
+/// Takes over the memory, and the loader's map of it. Returns the bytes that the loader left to the
+/// kernel. Once, on the BSP. Panics if physical memory is not mapped, or too little is left.
 pub(crate) fn init(boot_info: &mut BootInfo) -> u64 {
     let offset = boot_info
         .physical_memory_offset

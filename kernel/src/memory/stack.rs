@@ -32,7 +32,7 @@ const END: u64 = BASE + bringup::MAX_CPUS as u64 * PURPOSES.len() as u64 * SLOT;
 /// The BSP's first stack, which comes from the loader.
 static LOADERS: Once<Range<u64>> = Once::new();
 
-/// What all stacks of a CPU take, and their page tables, at most.
+/// The most that all stacks of a CPU and their page tables take.
 pub(crate) const BYTES_PER_CPU: u64 =
     Purpose::Main.bytes() + Purpose::Nmi.bytes() + Purpose::DoubleFault.bytes() + 4 * PAGE;
 
@@ -95,7 +95,7 @@ pub(crate) fn contains(address: u64, len: u64) -> bool {
     in_slot >= SLOT - purpose.bytes() && in_slot + len <= SLOT
 }
 
-/// Whose guard page `address` lies in, if in any. The whole rest of a slot counts.
+/// The owner of the guard page that `address` lies in, if any. The whole rest of a slot counts.
 pub(crate) fn guard_hit(address: u64) -> Option<(CpuIndex, Purpose)> {
     let loaders = LOADERS.get().map_or(0, |stack| stack.start);
     if (loaders.saturating_sub(PAGE)..loaders).contains(&address) {

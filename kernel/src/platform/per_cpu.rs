@@ -1,8 +1,7 @@
 //! Per-CPU counters for `rundown`: what an implementation of [`PerCpuPlatform`] takes, on x86-64.
 //!
 //! 1. **Counters.** Every CPU has an area of the same layout, and GS points to the running CPU's. A
-//!    counter is 8 bytes at the same offset in all of them, and that offset is its name
-//!    ([`counters`]).
+//!    counter is 8 bytes at the same offset in all, which is its name ([`counters`]).
 //! 2. **The sequence.** [`gs::add_if_open`] tests the state word and adds to `gs:[offset]`. Where
 //!    each sequence starts and ends is in a table that the linker puts together.
 //! 3. **Restarts.** Every interrupt, exception and NMI asks [`gs::restart_point`] about the
@@ -28,10 +27,9 @@ use crate::{
     per_cpu,
 };
 
-// SAFETY: the sequence is the one of `gs`: GS points to the running CPU's area, where the counter
-// lies; `interrupts::dispatch` restarts it if it was interrupted. Threads do not move to other
-// CPUs. And `barrier::all` returns when every CPU has been interrupted, or has called `serve`,
-// which no sequence does.
+// SAFETY: the sequence is `gs`'s: GS points to the running CPU's area, where the counter lies;
+// `interrupts::dispatch` restarts it if interrupted. Threads stay on their CPU. `barrier::all`
+// returns when every CPU was interrupted, or called `serve`, which no sequence does.
 unsafe impl PerCpuPlatform for KernelPlatform {
     /// Any CPU, thread or interrupt context, not NMI.
     fn allocate() -> Result<CounterId, Unavailable> {

@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering;
 
-use bringup::{Event, Refused, SlotState, Steps};
+use bringup::{CannotStart, Event, SlotState, Steps};
 
 use super::starter::{NO_MEMORY, STARTER, plan, run};
 use crate::{
@@ -47,13 +47,11 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
     Ok(())
 }
 
-/// Brings a CPU online: one that was taken out, that was given up, or that has been plugged in
-/// (indices from [`cpu::listed`](crate::cpu::listed) up to
-/// [`cpu::possible`](crate::cpu::possible)). Takes about a millisecond; if the CPU does not answer,
-/// twice the timeout.
+/// Brings a CPU online: one taken out, given up, or plugged in (indices from
+/// [`cpu::listed`](crate::cpu::listed) up to [`cpu::possible`](crate::cpu::possible)). Takes about
+/// a millisecond; if the CPU does not answer, twice the timeout.
 ///
-/// BSP, thread context, not while [`run_on_each`](super::run_on_each) is at work. Panics as
-/// [`offline`].
+/// BSP, thread context, not during [`run_on_each`](super::run_on_each). Panics as [`offline`].
 pub fn online(cpu: CpuIndex) -> Result<(), StartError> {
     let _exclusive = work::exclusive("online");
     let id = cpu::map().apic_id(cpu).ok_or(StartError::NotListed)?;
@@ -104,7 +102,7 @@ pub enum StartError {
     /// Its APIC ID does not fit into 8 bits, and the APICs are not in x2APIC mode.
     NotAddressable,
     /// No CPU can be started.
-    Refused(Refused),
+    Refused(CannotStart),
     /// There is no memory for its stacks.
     NoMemory,
     /// It has not answered: perhaps it is not plugged in.

@@ -1,13 +1,12 @@
 //! The other CPUs (APs): started all at once by crate [`bringup`], then idle until there is work;
-//! taken out and brought back. `docs/bring-up.md` describes it step by step, with the traps on the
-//! way.
+//! taken out and brought back. `docs/bring-up.md` describes it step by step, with its traps.
 
 mod hotplug;
 mod starter;
 
 use core::sync::atomic::Ordering;
 
-use bringup::{ClockOffset, Plan, Progress, Refused, SlotState, Steps};
+use bringup::{CannotStart, ClockOffset, Plan, Progress, SlotState, Steps};
 use protocol::options::{Options, StartMode};
 
 use self::starter::{NO_MEMORY, PLAN, STARTER, run};
@@ -24,14 +23,12 @@ pub use crate::work::run_on_each;
 pub use bringup::Event;
 pub use hotplug::{OfflineError, StartError, offline, online};
 
-/// Reports what CPUs have recorded that have parked. BSP, any context but NMI; or the last CPU that
-/// runs.
+/// Reports the records of CPUs that parked. BSP, any context but NMI; or the last CPU that runs.
 pub(crate) fn poll() {
     STARTER.poll();
 }
 
-/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before
-/// and after.
+/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP, interrupts off throughout.
 pub(crate) fn start(options: &Options) -> BringUp {
     emergency::LEAVE_OUT.set(Some(starter::leave_out));
     cpu::set_online(CpuIndex::BSP);
@@ -84,9 +81,8 @@ fn clock_of(cpu: CpuIndex) -> ClockOffset {
     clock::offset(cpu, faults::clock_lag(cpu::apic_id(cpu)))
 }
 
-/// Starts the enabled CPUs. Those that are to fail on purpose in the trampoline, which all share,
-/// come last.
-fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), Refused> {
+/// Starts the enabled CPUs, last those that will fail in the trampoline, which all share.
+fn start_as_asked(mode: StartMode, steps: &mut Steps) -> Result<(), CannotStart> {
     if mode == StartMode::Serial {
         let mut one_by_one = cpu::map().iter_enabled();
         return one_by_one.try_for_each(|(index, _)| run(|cpu| cpu.cpu == index, false, steps));

@@ -8,7 +8,7 @@ use core::{
 };
 
 use bringup::{
-    Arrival, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, Refused, SlotState, Starter, Steps,
+    Arrival, CannotStart, Event, LOW_PAGES, MAX_CPUS, Plan, Progress, SlotState, Starter, Steps,
 };
 use spin::Once;
 use x86_64::PhysAddr;
@@ -44,7 +44,7 @@ pub(super) fn run(
     wanted: impl Fn(Progress) -> bool,
     broadcast: bool,
     steps: &mut Steps,
-) -> Result<(), Refused> {
+) -> Result<(), CannotStart> {
     let plan = Plan { broadcast, ..plan() };
     STARTER.start(wanted, &plan, steps)
 }
@@ -71,8 +71,7 @@ fn leave() -> ! {
     ipi::serve_calls();
     barrier::serve();
     apic::silence();
-    // SAFETY: this CPU, which only parks after this; jobs and calls that were on its stack have
-    // ended.
+    // SAFETY: this CPU, which only parks after this; jobs and calls on its stack have ended.
     unsafe { STARTER.leave(me) };
     ipi::wake(CpuIndex::BSP);
     // SAFETY: this CPU has left; any CPU that would wait for it has seen that.
@@ -82,15 +81,13 @@ fn leave() -> ! {
 pub(super) struct Kernel;
 
 // SAFETY: the low pages come from the memory map and are never given back; all of physical memory
-// is mapped where `virt` says; stacks are each CPU's own, mapped in the one set of tables that
-// there is.
+// is mapped where `virt` says; stacks are each CPU's own, mapped in the one set of tables.
 unsafe impl bringup::Kernel for Kernel {
     fn nanos(&self) -> u64 {
         time::nanos()
     }
 
-    /// Halts for about a millisecond. Where the timer is in use, whose period may be a minute, does
-    /// not halt.
+    /// Halts for about a millisecond, unless the timer, whose period may be a minute, is in use.
     fn pause(&self) {
         faults::on_the_bsp();
         if timer::is_periodic() {

@@ -1,4 +1,4 @@
-//! What the storm is about: a device object that is useful while it lives and poison afterwards.
+//! The storm's object: a device that is useful while it lives and poison afterwards.
 
 use alloc::boxed::Box;
 use core::{
@@ -11,8 +11,7 @@ use crate::cpu;
 /// A device with one register of each CPU's, in heap memory that is poisoned before it is freed.
 ///
 /// A use that comes too late finds the poison, what the heap or a later device wrote over it, or
-/// another device's generation; all of it atomics, so that a broken protection is seen and not
-/// undefined.
+/// another device's generation: atomics, so that broken protection is seen and not undefined.
 pub(super) struct Device {
     registers: Box<[Register]>,
 }

@@ -23,7 +23,7 @@ use crate::{
     screen,
 };
 
-/// What the teardowns of one variant took.
+/// The times of one variant's teardowns.
 #[derive(Default)]
 pub(super) struct Times {
     pub(super) teardowns: u64,
@@ -135,7 +135,7 @@ pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
     log::verdict(fault.is_none(), &text)
 }
 
-/// What should have happened in the storm but did not.
+/// An event that the storm should have had, but had not.
 fn missing(totals: &Totals, storm: &Storm) -> Option<String> {
     let lines = || cpu::online().map(|cpu| cpu_line(storm, cpu));
     if let Some(line) = lines().find(|line| line.grants.iter().all(|grants| *grants == 0)) {

@@ -1,4 +1,4 @@
-//! What all CPUs do in the storm, and what they share.
+//! All CPUs' work in the storm, and their shared state.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
@@ -16,7 +16,7 @@ use crate::{
     platform::{Halt, KernelPlatform},
 };
 
-/// What all CPUs share. Static, since timer interrupts have to find it.
+/// All CPUs' shared state. Static, since timer interrupts have to find it.
 pub(super) static STORM: Once<Storm> = Once::new();
 
 pub(super) struct Storm {
@@ -107,8 +107,7 @@ impl Storm {
     }
 
     pub(super) fn next_round(&self) {
-        // Release: pairs with the loads in `hammer`: a CPU that sees the round finds the device
-        // open.
+        // Release: pairs with the loads in `hammer`: CPUs that see the round find the device open.
         self.round.fetch_add(1, Ordering::Release);
         KernelPlatform::wake_all();
     }

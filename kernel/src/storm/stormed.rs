@@ -19,8 +19,7 @@ use crate::{
 
 /// Any of the three variants.
 pub(super) trait Hammered: Send + Sync {
-    /// Acquires, uses the device, and releases or gives the protection away; `false` if refused.
-    /// Any context but NMI.
+    /// Acquires, uses the device, releases or hands it on; `false` if refused. Any context but NMI.
     fn step(&'static self) -> bool;
 
     /// Releases what other CPUs have given to this one. Any context but NMI; never blocks.
@@ -39,7 +38,7 @@ pub(super) trait Hammered: Send + Sync {
     fn violations(&self) -> u64;
 }
 
-/// What one CPU did. Written by that CPU only, but both in thread and in interrupt context, hence
+/// One CPU's counts. Written by that CPU only, but both in thread and in interrupt context, hence
 /// by read-modify-write. On cache lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -66,11 +65,10 @@ pub(super) struct Stormed<V: Variant + 'static> {
     cpus: Box<[CpuIndex]>,
 }
 
-/// A use of the device that has begun: protection, and the generation that it is to find at its
-/// end.
+/// A use of the device that has begun: protection, and the generation to find at its end.
 type Use<V> = (Guard<'static, Device, V>, u64);
 
-/// One protection in so many is released by another CPU.
+/// One protection in this many is released by another CPU.
 const GIVE_EVERY: u64 = 16;
 
 /// A drain that takes so long, in nanoseconds, never ends. With 255 virtual CPUs on two real ones,
@@ -153,7 +151,7 @@ impl<V: Variant + 'static> Stormed<V> {
         let times = [closed - start, clock::nanos() - closed];
         match device.as_ref().map(Device::in_use) {
             Some(0) => {}
-            // S2: the wait returned, but so many uses have not ended.
+            // S2: the wait returned, but uses have not ended.
             Some(uses) => self.violation(format_args!(
                 "device {generation} was drained with {uses} uses under way"
             )),
@@ -255,8 +253,7 @@ impl<T> Mailbox<T> {
     }
 }
 
-/// Halts until woken, and releases what other CPUs have given to this one meanwhile. Panics after
-/// [`TIMEOUT`].
+/// Halts until woken, and releases what other CPUs gave to this one. Panics after [`TIMEOUT`].
 struct Serving<'a, V: Variant + 'static>(&'a Stormed<V>);
 
 impl<V: Variant + 'static> Wait for Serving<'_, V> {

@@ -1,5 +1,4 @@
-//! The font: Spleen 8x16, one bit a pixel, so that it can be enlarged by whole numbers and read
-//! back exactly.
+//! The font: Spleen 8x16, one bit a pixel: can be enlarged by whole numbers and read back exactly.
 //!
 //! Spleen is Copyright (c) 2018-2024 Frederic Cambus, under the BSD 2-clause licence, which comes
 //! with crate `spleen-font`. Of that crate only the font's bytes are used: its reader takes a PSF1

@@ -29,7 +29,7 @@ impl Colour {
 }
 
 /// A framebuffer whose geometry makes sense, and the grid on it: from the upper left corner on,
-/// each pixel of the font a square of so many pixels that a large screen is readable.
+/// each pixel of the font a square of pixels, large enough to read on a large screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     width: usize,
@@ -52,7 +52,7 @@ impl Layout {
             PixelFormat::Rgb => (3, Colour::ALL.map(|[r, g, b]| [r, g, b, 0, 0, 0, 0, 0])),
             PixelFormat::Bgr => (3, Colour::ALL.map(|[r, g, b]| [b, g, r, 0, 0, 0, 0, 0])),
             PixelFormat::U8 => (1, [[Colour::ALL[0][0], 0, 0, 0, 0, 0, 0, 0]; 3]),
-            // Whatever its bits mean: all of them are white.
+            // Unknown bits: all of them are white.
             _ => (1, [[0xff; MAX_PIXEL]; 3]),
         };
         let scale = (width / (120 * WIDTH)).min(height / (40 * HEIGHT));
@@ -83,8 +83,7 @@ impl Layout {
         self.scale
     }
 
-    /// Bytes of the framebuffer that are written to. (Of the last line, what lies behind its last
-    /// pixel is not.)
+    /// Bytes of the framebuffer that are written to. (Those behind its last pixel are not.)
     #[must_use]
     pub fn bytes(&self) -> usize {
         (self.height - 1) * self.pitch + self.width * self.pixel
@@ -96,8 +95,7 @@ impl Layout {
         (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
     }
 
-    /// Draws a cell, a line of pixels at a time: neighbours are written at once, as write-combining
-    /// likes it.
+    /// Draws a cell, a line of pixels at a time: neighbours together, as write-combining likes it.
     pub(crate) fn draw(
         &self,
         row: usize,

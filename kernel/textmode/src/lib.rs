@@ -39,7 +39,7 @@ pub(crate) struct Cell(u16);
 impl Cell {
     const BLANK: Self = Self(0);
 
-    /// What has no glyph is a question mark; a micro sign, which `Duration` writes, is a u.
+    /// Characters without a glyph are question marks; `Duration`'s micro sign is a u.
     fn of(character: char) -> Self {
         let character = if character == 'µ' { 'u' } else { character };
         let byte = u8::try_from(character).ok().filter(font::has);
@@ -68,7 +68,7 @@ impl Cell {
     }
 }
 
-/// What is on the screen. All accesses are relaxed: a lock of the user's orders them, or nothing
+/// The screen's contents. All accesses are relaxed: a lock of the user's orders them, or nothing
 /// does (see the crate's documentation).
 #[derive(Debug)]
 pub struct Grid {
@@ -77,8 +77,7 @@ pub struct Grid {
     /// text scroll, so that the last row is no blank one.
     row: AtomicUsize,
     column: AtomicUsize,
-    /// 1 + the first row of the [block](Terminal::block) that the next one replaces; 0: there is
-    /// none.
+    /// 1 + the first row of the [block](Terminal::block) that the next one replaces; 0: none.
     block: AtomicUsize,
 }
 
@@ -167,8 +166,7 @@ impl<'a, D: FnMut(usize, &[u8])> Terminal<'a, D> {
         }
     }
 
-    /// Scrolls if that takes it, and returns the row of the cursor; `None`: a block fills the
-    /// screen.
+    /// Scrolls if necessary, and returns the cursor's row; `None`: a block fills the screen.
     fn room(&mut self) -> Option<usize> {
         let row = self.grid.row.load(Relaxed);
         if row < self.layout.rows() {

@@ -32,8 +32,7 @@ pub fn text(
     }
 }
 
-/// The character, `zoom` times enlarged, of this row and this (enlarged) column: all of a pixel's
-/// square is as its middle.
+/// The character, enlarged `zoom` times, at this row and enlarged column, by the squares' middles.
 fn glyph_at(
     layout: &Layout,
     row: usize,

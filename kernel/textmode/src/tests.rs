@@ -28,7 +28,7 @@ struct Screen {
     drawn: usize,
 }
 
-/// What memory has before anything is drawn: neither black nor lit.
+/// Memory before anything is drawn: neither black nor lit.
 const UNTOUCHED: u8 = 0x11;
 
 impl Screen {
@@ -125,7 +125,7 @@ fn a_large_screen_is_readable() {
         (1920, 1080, 1, 240, 67),
         (2560, 1440, 2, 160, 45),
         (7680, 4320, 6, 160, 45),
-        // What is too wide stays black on the right.
+        // A screen that is too wide stays black on the right.
         (5120, 600, 1, 240, 37),
     ] {
         let layout = Layout::new(&info(width, height)).expect("sensible");
@@ -235,7 +235,7 @@ fn a_write_within_a_write_does_not_panic_and_a_redraw_repairs_the_screen() {
     let layout = Layout::new(&info).expect("sensible");
     let grid = Grid::new();
     let mut lines = 0;
-    // What an NMI does: in the middle of any glyph, it writes lines of its own.
+    // As an NMI: in the middle of any glyph, it writes lines of its own.
     let mut nested = |_: usize, _: &[u8]| {
         lines += 1;
         if lines % 101 == 0 {

@@ -1,5 +1,4 @@
-//! Not among rustc's flags, which hold for each crate: all of them would be built again for another
-//! path.
+//! Not among rustc's flags, which hold for all crates: a new path would rebuild all of them.
 
 fn main() {
     println!("cargo::rustc-link-arg=-T../../../boot/direct/link.ld");

@@ -1,5 +1,5 @@
-//! What a loadable image and the guest that loads it know of each other. Both are linked with this
-//! crate, each with a copy of its own.
+//! The interface between a loadable image and the guest that loads it. Each is linked with a copy
+//! of this crate.
 //!
 //! The image is a driver as kernels load them: linked by itself, to an address of its own; it has
 //! no symbol in common with the kernel, gets the kernel's functions in a table, and gives back a
@@ -16,17 +16,16 @@ use rundown::{
     Unavailable,
 };
 
-/// Where the image lies: 1 GiB above the kernel, in the part of the address space that the code
-/// model `kernel` reaches.
+/// Where the image lies: 1 GiB above the kernel, within reach of the code model `kernel`.
 pub const BASE: u64 = 0xffff_ffff_c000_0000;
 
 /// An object that the kernel and the image use.
-pub type Object = PerCpuRundown<Shared>;
+pub type Object = PerCpuRundown<SharedPlatform>;
 
 /// The image's first function, its ELF entry point.
 pub type Start = extern "C" fn(&'static Imports, &mut Exports);
 
-/// What the image gets: the functions of the kernel's platform.
+/// The image's imports: the functions of the kernel's platform.
 #[derive(Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "functions of the traits, by their names")]
@@ -42,7 +41,7 @@ pub struct Imports {
     pub clear: unsafe fn(CounterId, usize),
 }
 
-/// What the image gives.
+/// The image's exports.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Exports {
@@ -55,7 +54,7 @@ pub struct Exports {
     /// # Safety
     /// The caller holds one.
     pub release: unsafe extern "C" fn(&Object),
-    /// Takes protection and releases it so many times. How often it was granted.
+    /// Takes protection and releases it this many times. How often it was granted.
     pub use_often: extern "C" fn(&Object, usize) -> usize,
 }
 
@@ -76,9 +75,9 @@ fn imports() -> &'static Imports {
 /// The kernel's platform, seen from both sides. Functions that must be fast are inlined; the
 /// rest go through the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Shared;
+pub struct SharedPlatform;
 
-impl Platform for Shared {
+impl Platform for SharedPlatform {
     /// For objects with slots, of which there are none here.
     fn cpu_hint() -> usize {
         0
@@ -91,7 +90,7 @@ impl Platform for Shared {
 
 // SAFETY: the table leads to a platform that keeps the promises, and whose counters lie at GS base
 // + their number. The sequences are restarted while the image's table is registered.
-unsafe impl PerCpuPlatform for Shared {
+unsafe impl PerCpuPlatform for SharedPlatform {
     fn allocate() -> Result<CounterId, Unavailable> {
         (imports().allocate)()
     }

@@ -1,7 +1,6 @@
 //! The image: see the crate's library.
 //!
-//! It is linked by the kernel's linker script, but to another address, and by itself: nothing of
-//! the kernel is in it.
+//! Linked by the kernel's linker script, but at another address and without the kernel's code.
 #![no_std]
 #![no_main]
 

@@ -5,8 +5,7 @@
 use kernel::apic::{Ipi, Target, local};
 use kernel::cpu::{self, CpuIndex};
 
-/// Numbers of registers, the entries of the vector table, and bits in those (Intel SDM 3A, table
-/// 11-1, figure 11-8).
+/// Registers, the vector table's entries, and their bits (SDM 3A, table 11-1, figure 11-8).
 const VERSION: u32 = 0x30;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const IN_SERVICE: u32 = 0x100;
@@ -26,8 +25,7 @@ pub fn send(cpu: CpuIndex, vector: u8) {
     unsafe { local().send(Target::One(cpu::apic_id(cpu)), Ipi::Vector(vector)) }
 }
 
-/// Sends an NMI of which the kernel does not know, as if it were the hardware's. Any CPU, any
-/// context.
+/// Sends an NMI that the kernel does not expect, as if from hardware. Any CPU, any context.
 pub fn send_nmi(cpu: CpuIndex) {
     // SAFETY: as above.
     unsafe { local().send(Target::One(cpu::apic_id(cpu)), Ipi::Nmi) }

@@ -26,7 +26,7 @@ impl Barrier {
 
     /// Returns when all parties have called it. Thread context only: it halts.
     ///
-    /// What a party did before it arrives happens-before the return of the others.
+    /// A party's work before it arrives happens-before the return of the others.
     pub fn wait(&self) {
         let arrived = self.arrivals.fetch_add(1, Ordering::AcqRel) + 1;
         let all = arrived.next_multiple_of(self.parties);

@@ -13,7 +13,7 @@ use crate::PerCpu;
 /// Notices when it is used after its teardown. Contexts hand protections on through a pocket of
 /// each CPU, without a lock.
 pub struct Device<V: Variant> {
-    /// What guards it.
+    /// The protection that guards it.
     pub rundown: Rundown<V>,
     alive: AtomicBool,
     /// Protections in each CPU's pocket.

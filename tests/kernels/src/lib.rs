@@ -1,4 +1,4 @@
-//! What the guests of the integration tests share.
+//! Shared by the guests of the integration tests.
 //!
 //! Everything here waits by `hlt`, never by spinning: under TCG many virtual CPUs share few host
 //! CPUs, and one that spins takes the time of the one it waits for. Code that spins has `spin_loop`
@@ -45,8 +45,7 @@ pub fn cache_aware() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(cpu::listed())
 }
 
-/// An open rundown protection with a single slot: every CPU but the first hints one too large
-/// (S11).
+/// Open rundown protection with one slot: every CPU but the first hints too large a number (S11).
 #[must_use]
 pub fn one_slot() -> CacheAwareRundown<KernelPlatform> {
     CacheAwareRundown::boxed(1)
@@ -99,7 +98,7 @@ pub fn next(cpu: CpuIndex) -> CpuIndex {
     later.next().or_else(|| cpu::online().next()).expect("this CPU is online")
 }
 
-/// What [`tick`] does.
+/// Called by [`tick`].
 static ON_TICK: Mutex<Option<&'static (dyn Fn() + Send + Sync)>> = Mutex::new(None);
 
 /// Says what the timer interrupts of all CPUs are to do. The timers must not run yet.

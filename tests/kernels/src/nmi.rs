@@ -9,8 +9,7 @@ use kernel::ipi;
 
 use crate::leaked;
 
-/// What the NMI handler does: a reference to a leaked closure, since a handler can only be a
-/// `fn()`.
+/// The NMI handler's work: a reference to a leaked closure, since a handler can only be a `fn()`.
 static WORK: AtomicPtr<&'static (dyn Fn() + Sync)> = AtomicPtr::new(ptr::null_mut());
 
 /// Has every NMI do `work`, which may neither lock nor allocate.

@@ -48,8 +48,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         wakers.deliver();
         // Acquire: pairs with the Release in `wake`; the future sees what it was woken for.
         while !woken.swap(false, Ordering::Acquire) {
-            // With interrupts off, where it must not wait for a lock that others hold with
-            // interrupts on.
+            // Interrupts are off: it must not wait for a lock that others hold with interrupts on.
             Halt.until_futures(&mut || woken.load(Ordering::Relaxed) || wakers.is_rung());
             wakers.deliver();
         }
@@ -63,8 +62,7 @@ impl Wake for Waker {
     fn wake(self: Arc<Self>) {
         // Release: pairs with the Acquire in `block_on`.
         woken(self.0).store(true, Ordering::Release);
-        // This CPU itself looks at its flag before the next `hlt`, which no handler can come
-        // before.
+        // This CPU looks at its flag before the next `hlt`, and no handler comes in between.
         if self.0 != cpu::current() {
             ipi::wake(self.0);
         }

@@ -25,14 +25,12 @@ fn pieces(regions: &[MemoryRegion]) -> Vec<Piece> {
     regions.iter().map(|it| (it.start, it.end, it.kind)).collect()
 }
 
-/// Pieces of a map, of which those are usable whose kind says so; and the whole pages that come of
-/// it.
+/// Pieces of a map, those usable whose kind says so; and the whole pages that come of it.
 type Map<'a> = (&'a [Piece], &'a [(u64, u64)]);
 
 /// Without an overlap of what is usable and what is not.
 const DISJOINT: [Map<'_>; 4] = [
-    // As a BIOS reports them, with a piece of less than a page, and one of a page across a
-    // boundary.
+    // As a BIOS reports them, with a piece below a page, and one of a page across a boundary.
     (
         &[
             (0x3000_0400, 0x3000_1c00, Usable),

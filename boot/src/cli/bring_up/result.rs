@@ -1,4 +1,4 @@
-//! What came of many boots: tables for people, a document for programs.
+//! The results of many boots: tables for people, a document for programs.
 
 use std::fmt;
 
@@ -9,18 +9,17 @@ use serde_json::{Value, json};
 use super::Sample;
 use crate::accel::{Engine, Host};
 use crate::cli::args::BootArgs;
-use crate::machine::Machine;
+use crate::machine::MachineType;
 use crate::spread::Spread;
 
-/// From this number of CPUs on, what comes before the first SIPI no longer matters much, so growth
-/// means something.
+/// From this many CPUs on, the time before the first SIPI hardly matters: growth is meaningful.
 const GROWTH_FROM: u32 = 64;
 
 /// All of it.
 #[derive(Debug)]
 pub(super) struct Results {
     engine: Engine,
-    machine: Machine,
+    machine: MachineType,
     /// How the CPUs are started that are not started one by one.
     way: StartMode,
     rounds: u32,

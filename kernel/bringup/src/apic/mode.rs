@@ -16,7 +16,7 @@ use crate::{
     registers::{self, APIC_BASE, APIC_ENABLED, APIC_X2},
 };
 
-/// What decides between xAPIC and x2APIC mode.
+/// The facts that decide between xAPIC and x2APIC mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApicFacts {
     /// x2APIC mode is on.
@@ -49,7 +49,7 @@ impl ApicFacts {
 }
 
 impl LocalApic {
-    /// What decides about the mode on this machine: its CPUs, and its DMAR, if there is one.
+    /// The facts that decide about the mode on this machine: its CPUs, and its DMAR, if any.
     #[must_use]
     pub fn facts(self, map: &CpuMap, dmar: Option<&[u8]>) -> ApicFacts {
         const X2APIC: u32 = 1 << 21;

@@ -27,7 +27,7 @@ impl Counter {
         Self::up(if is_32_bit { 0xffff_ffff } else { 0xff_ffff }, 279_365_079)
     }
 
-    /// The lower 32 bits of the HPET's main counter, which all chipsets can read at once;
+    /// The lower 32 bits of the HPET's main counter, which all chipsets can read in one access;
     /// `capabilities` is the register of that name (IA-PC HPET 1.0a, section 2.3.4), whose upper
     /// half is the period in femtoseconds.
     ///
@@ -40,8 +40,7 @@ impl Counter {
         is_likely.then_some(Self::up(0xffff_ffff, period_fs))
     }
 
-    /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if that is
-    /// none of [`TSC_HZ`].
+    /// A 64-bit counter that counts up at this rate, such as a TSC; `None` if outside [`TSC_HZ`].
     #[must_use]
     pub fn tsc(hz: u64) -> Option<Self> {
         let is_likely = TSC_HZ.contains(&hz);
@@ -62,13 +61,12 @@ impl Counter {
         forward & self.mask
     }
 
-    /// Whether it takes longer to come round than anything takes a CPU away: a second. The 8254
-    /// does not.
+    /// Whether it takes longer to come round than a CPU is ever away: a second. The 8254 does not.
     pub(super) fn outlasts_pauses(self) -> bool {
         self.clocks_in(1_000_000_000) <= self.mask
     }
 
-    /// Clocks in so many nanoseconds, at least one.
+    /// Clocks in `nanos`, at least one.
     pub(super) fn clocks_in(self, nanos: u64) -> u64 {
         let clocks = u128::from(nanos) * 1_000_000 / u128::from(self.period_fs);
         u64::try_from(clocks).unwrap_or(u64::MAX).max(1)

@@ -10,9 +10,8 @@ use super::Counter;
 pub struct Measured {
     /// Of the first and the second counter, in Hz.
     pub rates: [u64; 2],
-    /// No window was free of long pauses, and the reference may have come round in each of them
-    /// unseen: the rates may be too high by any factor. Another reference is to be preferred, if
-    /// there is one.
+    /// No window was free of long pauses, and the reference may have wrapped in each of them
+    /// unseen: the rates may be too high by any factor. Prefer another reference, if there is one.
     pub is_doubtful: bool,
 }
 
@@ -59,17 +58,15 @@ pub fn first_sound<T>(
     first
 }
 
-/// Length of one measurement, in nanoseconds. A reading of a PC's counters takes up to 3 us, which
-/// is 0.06 % of this.
+/// Nanoseconds of one measurement. Reading a PC's counters takes up to 3 us, 0.06 % of this.
 const WINDOW_NS: u64 = 5_000_000;
 
-/// From one reading to the next there was a pause if it took so many times as long as a quick one.
+/// There was a pause between two readings if it took this many times as long as a quick one.
 const PAUSE: u64 = 16;
 
 const WINDOWS: u32 = 4;
 
-/// Readings in which the reference must have moved: it does so in each microsecond, and a reading
-/// takes that long.
+/// Readings within which the reference must move: it does each microsecond, as long as one takes.
 const TRIES_TO_MOVE: u32 = 10_000;
 
 /// Readings in which a window must be over: it is, even where a reading takes 5 ns.

@@ -1,7 +1,6 @@
 //! Ticks to nanoseconds.
 
-/// Nanoseconds per tick of a counter, as a binary fraction: 32 bits before the point and 32 after
-/// it.
+/// Nanoseconds per tick of a counter, as a binary fraction: 32 bits before the point, 32 after.
 ///
 /// The bits cut off after the point make the clock run slow by less than one part in
 /// `2^32 / nanoseconds per tick`: at 3 GHz by less than a second in 40 years.
@@ -29,8 +28,8 @@ impl Scale {
         self.0
     }
 
-    /// So many ticks in nanoseconds, rounded down. Never less for more ticks. A result that does
-    /// not fit in 64 bits, after 584 years, is cut to them.
+    /// `ticks` in nanoseconds, rounded down. Never less for more ticks. A result that does not fit
+    /// in 64 bits, after 584 years, is cut to them.
     #[must_use]
     pub fn nanos(self, ticks: u64) -> u64 {
         let nanos = (u128::from(ticks) * u128::from(self.0)) >> 32;

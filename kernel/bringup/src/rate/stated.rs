@@ -1,4 +1,4 @@
-//! What CPUID says of the counters' rates.
+//! The counters' rates by CPUID.
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ pub struct Stated {
 }
 
 impl Stated {
-    /// What the CPU or else the hypervisor says of the current CPU's counters.
+    /// The rates of the current CPU's counters by the CPU, else by the hypervisor.
     #[must_use]
     pub fn read() -> Option<Self> {
         let cpuid = Cpuid::here();
@@ -25,14 +25,13 @@ impl Stated {
     }
 }
 
-/// What the CPU says: leaf 0x15, the TSC's ratio to the core crystal clock, or 0x16, the
-/// processor's base frequency in whole MHz, which is the TSC's but for rounding (Intel SDM 2A,
-/// CPUID; 3B, 20.7.3, "Determining the Processor Base Frequency"). `None` if it says nothing, as
-/// AMD's do, or nothing that could be true.
+/// By the CPU: leaf 0x15, the TSC's ratio to the core crystal clock, or 0x16, the processor's base
+/// frequency in whole MHz, which is the TSC's but for rounding (Intel SDM 2A, CPUID; 3B, 20.7.3,
+/// "Determining the Processor Base Frequency"). `None` if it has neither, as AMD's, or none that
+/// could be true.
 ///
 /// The local APIC's timer runs at the crystal's rate where leaf 0x15 has it (SDM 3A, 11.5.4), but
-/// not in a virtual machine: there the leaf may be the host's, while the timer is the hypervisor's
-/// (KVM's: 1 GHz).
+/// not in a virtual machine: the leaf may be the host's, the timer the hypervisor's (KVM: 1 GHz).
 fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
     let base_mhz = cpuid.get(0x16, 0).eax & 0xffff;
     let base_hz = u64::from(base_mhz) * 1_000_000;
@@ -60,9 +59,9 @@ fn by_cpu(cpuid: &Cpuid<'_>) -> Option<Stated> {
     by_ratio().or_else(by_base)
 }
 
-/// What the hypervisor says: leaf 0x4000_0010, EAX the TSC's rate and EBX the APIC timer's, in kHz.
+/// By the hypervisor: leaf 0x4000_0010, EAX the TSC's rate and EBX the APIC timer's, in kHz.
 /// VMware's convention, which others have taken over (QEMU with KVM: `vmware-cpuid-freq`). `None`
-/// if there is no hypervisor, or none that says so.
+/// if there is no hypervisor, or it does not say.
 fn by_hypervisor(cpuid: &Cpuid<'_>) -> Option<Stated> {
     let timing = cpuid.get(0x4000_0010, 0);
     let hz = |khz: u32| u64::from(khz) * 1_000;

@@ -51,7 +51,7 @@ impl PmTimer {
 const MEMORY: u8 = 0;
 const IO: u8 = 1;
 
-/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), as far as it matters here: an
+/// ACPI's generic address structure (ACPI 6.5, section 5.2.3.2), the parts that matter here: an
 /// address space, and an address that is not 0.
 fn generic_address(table: &[u8], at: usize) -> Option<(u8, u64)> {
     let address = read_u64(table, at + 4).filter(|address| *address != 0)?;

@@ -100,8 +100,7 @@ fn intact_tables_are_found_and_nothing_is_said() {
 
 #[test]
 fn entries_that_lead_nowhere_are_stepped_over() {
-    // NULL, behind the end of memory, into its last bytes, beyond all addresses, in the middle of a
-    // table.
+    // NULL, behind the end of memory, in its last bytes, beyond all addresses, amid a table.
     let nowhere = [0, END, END - 35, 0xffff_ff00, OTHER + 1];
     let flaws = nowhere.map(RootFlaw::NoTable);
     let good = [OTHER, MADT, HPET];

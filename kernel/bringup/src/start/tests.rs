@@ -27,7 +27,7 @@ fn a_kernel_without_low_pages_may_try_again() {
     let map = CpuMap::new([ApicId::new(0)], [], ApicId::new(0)).expect("one CPU");
     for _ in 0..2 {
         let page = ptr::null_mut();
-        assert_eq!(CPUS.prepare(LocalApic { page }, &map), Err(Refused::NoLowPages));
+        assert_eq!(CPUS.prepare(LocalApic { page }, &map), Err(CannotStart::NoLowPages));
         assert_eq!(CPUS.progress().count(), 1, "the BSP is known");
     }
 }

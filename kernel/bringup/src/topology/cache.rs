@@ -2,7 +2,7 @@
 
 use core::array;
 
-use super::shape::{Shape, shared_by, width};
+use super::shape::{IdFields, shared_by, width};
 use crate::{cpuid::Cpuid, id::ApicId};
 
 /// A cache of one CPU.
@@ -19,7 +19,7 @@ pub struct Cache {
     pub first: ApicId,
 }
 
-/// What a cache holds.
+/// The contents of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheKind {
     /// Data.
@@ -35,7 +35,7 @@ pub(super) const MAX_CACHES: usize = 8;
 
 type Caches = [Option<Cache>; MAX_CACHES];
 
-pub(super) fn of(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
+pub(super) fn of(cpuid: &Cpuid<'_>, shape: IdFields, id: ApicId) -> Caches {
     let is_empty = |caches: &Caches| caches.iter().flatten().next().is_none();
     let mut caches = deterministic(cpuid, 0x8000_001d, id, |count| amd_shift(count, shape));
     if is_empty(&caches) {
@@ -76,10 +76,9 @@ fn deterministic(cpuid: &Cpuid<'_>, leaf: u32, id: ApicId, shift: impl Fn(u32) -
     caches
 }
 
-/// Intel counts the APIC IDs that share a cache, AMD the CPUs. The two differ only where the number
-/// of threads in a core is not a power of two (QEMU allows that): then IDs have holes, and whole
-/// cores count.
-fn amd_shift(count: u32, shape: Shape) -> u32 {
+/// Intel counts the APIC IDs that share a cache, AMD the CPUs. They differ only where a core's
+/// threads are no power of two (QEMU allows it): IDs then have holes, and whole cores count.
+fn amd_shift(count: u32, shape: IdFields) -> u32 {
     let threads = shape.threads.max(1);
     if count < threads || count == 1 {
         return width(count);
@@ -91,7 +90,7 @@ fn amd_shift(count: u32, shape: Shape) -> u32 {
 /// They do not say which CPUs share a cache. On CPUs that have no other leaf (AMD before family
 /// 15h; that family's first APUs, where it is empty; QEMU's models without one), the threads of a
 /// core share its L1 and L2 caches, and the cores of a die share its L3 cache.
-fn legacy(cpuid: &Cpuid<'_>, shape: Shape, id: ApicId) -> Caches {
+fn legacy(cpuid: &Cpuid<'_>, shape: IdFields, id: ApicId) -> Caches {
     use CacheKind::{Data, Instruction, Unified};
     let l1 = cpuid.get(0x8000_0005, 0);
     let l2_and_l3 = cpuid.get(0x8000_0006, 0);

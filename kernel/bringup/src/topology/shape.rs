@@ -20,11 +20,10 @@ pub struct Place {
 /// The bit fields of this machine's APIC IDs, as one CPU reports them: the widths are the same on
 /// all CPUs, the other fields describe this CPU's core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct IdFields {
     /// Width of the thread field in bits.
     pub(super) thread_bits: u32,
-    /// Width of the thread and core fields in bits; the die's number begins there. Not below
-    /// `thread_bits`.
+    /// Bits below the die's number: the thread and core fields; at least `thread_bits`.
     pub(super) die_shift: u32,
     /// Width of the thread, core and die fields in bits; the package's number begins there. Not
     /// below `die_shift`, and below 32.
@@ -47,7 +46,7 @@ pub(super) struct Node {
     pub(super) cpus: u32,
 }
 
-impl Shape {
+impl IdFields {
     /// Without any of the leaves, every CPU counts as a package of its own.
     pub(super) fn of(cpuid: &Cpuid<'_>) -> Self {
         let found = amd_extended(cpuid)
@@ -124,13 +123,13 @@ pub(super) fn levels(cpuid: &Cpuid<'_>, leaf: u32) -> impl Iterator<Item = Level
 pub(super) const AMD_EXTENDED: u32 = 0x8000_0026;
 
 /// Leaf 0xB (Extended Topology: Intel, AMD since Zen 2) or 0x1F (V2 Extended Topology: Intel).
-fn extended(cpuid: &Cpuid<'_>, leaf: u32) -> Option<Shape> {
+fn extended(cpuid: &Cpuid<'_>, leaf: u32) -> Option<IdFields> {
     const THREADS: u32 = 1;
     /// Core, module and tile are types 2 to 4.
     const DIE: u32 = 5;
     let mut shape = None;
     for level in levels(cpuid, leaf) {
-        let shape: &mut Shape = shape.get_or_insert_default();
+        let shape: &mut IdFields = shape.get_or_insert_default();
         if level.kind == THREADS {
             (shape.thread_bits, shape.threads) = (level.shift, level.count);
         }
@@ -143,14 +142,13 @@ fn extended(cpuid: &Cpuid<'_>, leaf: u32) -> Option<Shape> {
     shape
 }
 
-/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to the level
-/// itself, not to the one above as in leaf 0xB; but the types are one further up as well, so the
-/// fields are the same.
-fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
+/// Leaf 0x8000_0026 (Extended CPU Topology: AMD since Zen 4). A level's shift leads to itself, not
+/// to the one above as in leaf 0xB; but the types, too, are one further up, so fields are the same.
+fn amd_extended(cpuid: &Cpuid<'_>) -> Option<IdFields> {
     const CORE: u32 = 1;
     const DIE: u32 = 3;
     const SOCKET: u32 = 4;
-    let (mut shape, mut die, mut socket) = (Shape::default(), None, None);
+    let (mut shape, mut die, mut socket) = (IdFields::default(), None, None);
     for level in levels(cpuid, AMD_EXTENDED) {
         match level.kind {
             CORE => (shape.thread_bits, shape.threads) = (level.shift, level.count),
@@ -165,14 +163,13 @@ fn amd_extended(cpuid: &Cpuid<'_>) -> Option<Shape> {
 }
 
 /// AMD before leaf 0xB: leaf 0x8000_0008 has the width of the fields below the package, leaf
-/// 0x8000_001E the number of threads of a core. (On family 15h, the cores of a compute unit count
-/// as threads of one core.)
+/// 0x8000_001E a core's threads. (On family 15h, the cores of a compute unit count as threads.)
 ///
 /// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node
 /// in the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family
 /// 10h with two nodes (Opteron 6100) has no such leaf, only a model-specific register: such a
 /// package counts as one die.
-fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
+fn amd(cpuid: &Cpuid<'_>) -> Option<IdFields> {
     let size = cpuid.get(0x8000_0008, 0).ecx;
     let package_shift = match size >> 12 & 0xf {
         // "Legacy method": the field is just wide enough for the number of threads.
@@ -182,7 +179,7 @@ fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
     let threads = (cpuid.get(0x8000_001e, 0).ebx >> 8 & 0xff) + 1;
     let (nodes, node) = nodes(cpuid);
     let has_no_bits = nodes > 1 && cpuid.family() < 0x17;
-    (package_shift > 0).then_some(Shape {
+    (package_shift > 0).then_some(IdFields {
         thread_bits: width(threads),
         die_shift: package_shift,
         package_shift,
@@ -193,17 +190,15 @@ fn amd(cpuid: &Cpuid<'_>) -> Option<Shape> {
     })
 }
 
-/// AMD's leaf 0x8000_001E: how many nodes (dies) a package has, and the machine-wide number of this
-/// CPU's.
+/// AMD's leaf 0x8000_001E: nodes (dies) of a package, and the machine-wide number of this CPU's.
 fn nodes(cpuid: &Cpuid<'_>) -> (u32, u32) {
     let ecx = cpuid.get(0x8000_001e, 0).ecx;
     ((ecx >> 8 & 0b111) + 1, ecx & 0xff)
 }
 
 /// From family 17h on, AMD's nodes are the highest bits below the package's number, on CPUs with
-/// several nodes (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: see
-/// [`amd`].
-fn with_nodes(mut shape: Shape, cpuid: &Cpuid<'_>) -> Shape {
+/// several (Zen 1) and in QEMU; the manual does not say so. Before, they have no bits: [`amd`].
+fn with_nodes(mut shape: IdFields, cpuid: &Cpuid<'_>) -> IdFields {
     if cpuid.is_amd() && shape.die_shift == shape.package_shift && shape.node.is_none() {
         let (nodes, _) = nodes(cpuid);
         shape.die_shift = shape.package_shift.saturating_sub(width(nodes));
@@ -212,7 +207,7 @@ fn with_nodes(mut shape: Shape, cpuid: &Cpuid<'_>) -> Shape {
 }
 
 /// Intel before leaf 0xB: leaf 1 has the number of APIC IDs in a package, leaf 4 that of its cores.
-fn intel(cpuid: &Cpuid<'_>) -> Option<Shape> {
+fn intel(cpuid: &Cpuid<'_>) -> Option<IdFields> {
     const HTT: u32 = 1 << 28;
     let features = cpuid.get(1, 0);
     if features.edx & HTT == 0 {
@@ -221,11 +216,11 @@ fn intel(cpuid: &Cpuid<'_>) -> Option<Shape> {
     }
     let package_shift = width(features.ebx >> 16 & 0xff);
     let core_bits = width((cpuid.get(4, 0).eax >> 26) + 1);
-    Some(Shape {
+    Some(IdFields {
         thread_bits: package_shift.saturating_sub(core_bits),
         die_shift: package_shift,
         package_shift,
-        ..Shape::default()
+        ..IdFields::default()
     })
 }
 

@@ -5,12 +5,12 @@
 
 use core::arch::x86_64::CpuidResult;
 
-use super::{Place, Shape, Topology};
+use super::{IdFields, Place, Topology};
 use crate::{
     ApicId,
     cpuid::{
         AMD, Cpuid, HYGON, INTEL,
-        tests::{Answer, cpuid},
+        tests::{CpuidLeaf, cpuid},
     },
 };
 
@@ -19,25 +19,25 @@ mod caches;
 mod kinds;
 mod lies;
 
-fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[Answer]) -> Shape {
-    Shape::of(&Cpuid::by(&cpuid(max_leaf, vendor, answers)))
+fn shape(max_leaf: u32, vendor: [u32; 3], answers: &[CpuidLeaf]) -> IdFields {
+    IdFields::of(&Cpuid::by(&cpuid(max_leaf, vendor, answers)))
 }
 
 /// The topology that the CPU with this APIC ID finds by these answers.
-fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[Answer], id: u32) -> Topology {
+fn topology(max_leaf: u32, vendor: [u32; 3], answers: &[CpuidLeaf], id: u32) -> Topology {
     let read = cpuid(max_leaf, vendor, answers);
     Topology::by(&Cpuid::by(&read), ApicId::new(id))
 }
 
 /// Package, die, core and thread of the CPU with this APIC ID.
-fn place(shape: Shape, id: u32) -> (u32, u32, u32, u32) {
+fn place(shape: IdFields, id: u32) -> (u32, u32, u32, u32) {
     let Place { package, die, core, thread } = shape.locate(ApicId::new(id));
     (package, die, core, thread)
 }
 
 /// A name, the highest leaf, the vendor, the answers; by APIC ID: package, die, core and thread.
 type Machine =
-    (&'static str, u32, [u32; 3], &'static [Answer], &'static [(u32, (u32, u32, u32, u32))]);
+    (&'static str, u32, [u32; 3], &'static [CpuidLeaf], &'static [(u32, (u32, u32, u32, u32))]);
 
 const MACHINES: [Machine; 8] = [
     (
@@ -142,13 +142,13 @@ fn the_place_by_each_leaf() {
 fn a_list_of_levels_without_end_is_cut() {
     // 0x1f is both the highest leaf and the shift of every level.
     let shape =
-        Shape::of(&Cpuid::by(&|_, _| CpuidResult { eax: 0x1f, ebx: 1, ecx: 0x200, edx: 0 }));
+        IdFields::of(&Cpuid::by(&|_, _| CpuidResult { eax: 0x1f, ebx: 1, ecx: 0x200, edx: 0 }));
     assert_eq!(place(shape, u32::MAX), (1, 0, 0x7fff_ffff, 0));
 }
 
 /// QEMU 7.2, `-cpu EPYC -smp 16,sockets=2,dies=2,cores=2,threads=2`: leaf 0xB has no dies, leaf
 /// 0x8000_001E calls them nodes.
-const QEMU_EPYC: [Answer; 6] = [
+const QEMU_EPYC: [CpuidLeaf; 6] = [
     (1, 0, [0x0080_0f12, 0, 0, 0]),
     (0xb, 0, [1, 2, 0x100, 0]),
     (0xb, 1, [3, 4, 0x201, 0]),

@@ -33,7 +33,7 @@ pub(crate) fn exercise(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Whatever the firmware says, the map is in order, and the BSP gets NMIs.
+/// By any table of the firmware, the map is in order, and the BSP gets NMIs.
 fn check_map(madt: &Madt<'_>, map: &CpuMap, bsp: ApicId) {
     check_order(map, bsp);
     let is_lost = |cpu: bringup::MadtCpu| map.index_of(cpu.apic_id).is_none();

@@ -8,7 +8,7 @@ use super::FaultKind;
 /// [concerns a CPU](FaultKind::has_a_cpu)) or, for [`FaultKind::Late`] and [`FaultKind::Slow`],
 /// `late:<APIC ID>:<milliseconds>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FaultInjection {
     pub kind: FaultKind,
     /// On the CPU with this APIC ID; without one, on every CPU that is started.
     pub apic_id: Option<u32>,
@@ -16,7 +16,7 @@ pub struct Fault {
     pub millis: u32,
 }
 
-impl Fault {
+impl FaultInjection {
     /// Whether it delays a CPU so long that it is given up first, with this
     /// [`start_timeout`](super::Options::start_timeout): a CPU has two attempts.
     #[must_use]
@@ -45,7 +45,7 @@ impl FaultKind {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FaultInjection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
         if let Some(id) = self.apic_id {

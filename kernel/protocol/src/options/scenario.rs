@@ -4,8 +4,7 @@ use core::fmt;
 
 use super::value::{ANY, Limits, Value};
 
-/// A scenario's name. (Held in place, since options borrow nothing and are read before there is a
-/// heap.)
+/// A scenario's name. (Held in place: options borrow nothing, and are read before there is a heap.)
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Scenario([u8; Self::LONGEST]);
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::RangeInclusive;
 
-use super::Fault;
+use super::FaultInjection;
 
 /// The limits of a number. Other values have limits of their own.
 pub(super) type Limits = RangeInclusive<u32>;
@@ -125,21 +125,18 @@ choices! {
         Broadcast = "broadcast",
         /// All at once, by interrupts to one after the other.
         Each = "each",
-        /// One after the other: the next when the one before is online. As most kernels do it; to
-        /// compare.
+        /// One by one: the next when the one before is online. As most kernels do it; to compare.
         Serial = "serial",
     }
 
     /// How the local APICs are spoken to.
     ApicMode {
-        /// As x2APIC where the firmware has left it on or a CPU's ID demands it, and under a
-        /// hypervisor.
+        /// As x2APIC where the firmware left it on, a CPU's ID demands it, or under a hypervisor.
         Auto = "auto",
         /// The same, but as if there were no hypervisor.
         Xapic = "xapic",
-        /// As x2APIC, which the kernel switches to before it does anything else: then it finds what
-        /// it would find after a firmware that has done so. It is an error if the CPU does not have
-        /// it.
+        /// As x2APIC, which the kernel switches to before anything else, and then finds as if left
+        /// on by firmware. It is an error if the CPU does not have it.
         Preset = "preset",
     }
 
@@ -172,8 +169,7 @@ choices! {
         Panic = "panic",
         /// The CPU runs out of stack while it starts.
         Stack = "stack",
-        /// An invalid opcode in Rust, the first time that the CPU is started: not when it is
-        /// started again.
+        /// An invalid opcode in Rust, at the CPU's first start, not when it is restarted.
         Once = "once",
         /// The CPU sleeps in the trampoline for a while.
         Late = "late",
@@ -189,7 +185,7 @@ choices! {
     }
 }
 
-impl Value for Fault {
+impl Value for FaultInjection {
     fn read(text: &str, _: &Limits) -> Option<Self> {
         let mut parts = text.split(':');
         let kind = FaultKind::read(parts.next()?, &ANY)?;

@@ -10,12 +10,11 @@
  *  - Acquire and release are legal in any context, NMI included. Wait needs a context in which the
  *    platform's `sleep` may be called.
  *  - The routines return no errors, so an illegal call goes to the platform's `misuse` and changes
- *    nothing: completing or re-initialising without a wait before, initialising too small a buffer,
- *    unknown flags, freeing or cleaning up while protection is held, releasing more than was
- *    acquired. Two exceptions: protection that is acquired during
- *    ExCleanupRundownProtectionCacheAware may make it illegal and leave the object closed; and on a
- *    cache-aware object, one release too many is counted, and reported when the object closes or
- *    drains.
+ *    nothing: completing or re-initialising without a wait before, too small a buffer, unknown
+ *    flags, freeing or cleaning up while protection is held, releasing more than was acquired. Two
+ *    exceptions: protection acquired during ExCleanupRundownProtectionCacheAware may make it
+ *    illegal and leave the object closed; and on a cache-aware object, one release too many is
+ *    counted, and reported when the object closes or drains.
  *  - A PoolType is ignored. The memory is the platform's, and must be resident.
  *  - An EX_RUNDOWN_REF is opaque, and 16 bytes: the word of Windows, and room for a completion
  *    (rundown_ref_close_then), which Windows does not have. So code that stores one as a pointer,
@@ -25,8 +24,7 @@
  *    documentation does not. Write instead:
  *        EX_RUNDOWN_REF Ref = { .Count = EX_RUNDOWN_ACTIVE };   EX_RUNDOWN_REF Ref = {RUNDOWN_REF_CLOSED};
  *        EX_RUNDOWN_REF Ref = { 0 };                            EX_RUNDOWN_REF Ref = {RUNDOWN_REF_OPEN};
- *    The first is born run down: ExReInitializeRundownProtection opens it. Memory of zeros is open,
- *    too.
+ *    The first is born run down: ExReInitializeRundownProtection opens it. Zeroed memory is open.
  */
 #ifndef EX_RUNDOWN_H
 #define EX_RUNDOWN_H
@@ -102,9 +100,8 @@ typedef struct _EX_RUNDOWN_REF_CACHE_AWARE EX_RUNDOWN_REF_CACHE_AWARE, *PEX_RUND
 
 /* ---- Plain: by value ----
  *
- * Acquire: TRUE if protection was acquired, the whole Count of it; FALSE if the run down has
- * started. RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same
- * below. */
+ * Acquire: TRUE if protection was acquired, the whole Count; FALSE if the run down has begun.
+ * RundownCompleted: after a wait. ReInitialize: after a wait, completed or not. The same below. */
 
 /* <= APC_LEVEL (here: any). The structure must not be in use yet. */
 FORCEINLINE VOID ExInitializeRundownProtection(_Out_ PEX_RUNDOWN_REF RunRef)
@@ -134,8 +131,8 @@ FORCEINLINE VOID ExReleaseRundownProtectionEx(_Inout_ PEX_RUNDOWN_REF RunRef, _I
     rundown_ref_release_many(&RunRef->Opaque, Count);
 }
 
-/* <= APC_LEVEL. A rundown_ref_cancel meanwhile is overruled: this routine cannot say that the object is in
- * use again, so it closes it again. */
+/* <= APC_LEVEL. A rundown_ref_cancel meanwhile is overruled: this routine cannot say that the
+ * object is in use again, so it closes it again. */
 FORCEINLINE VOID ExWaitForRundownProtectionRelease(_Inout_ PEX_RUNDOWN_REF RunRef)
 {
     while (rundown_ref_wait(&RunRef->Opaque) == RUNDOWN_STATUS_CANCELLED) {
@@ -154,8 +151,8 @@ FORCEINLINE VOID ExReInitializeRundownProtection(_Inout_ PEX_RUNDOWN_REF RunRef)
 
 /* ---- Cache-aware: a counter per CPU ---- */
 
-/* The object in a caller's buffer, which need not be aligned: it starts at the first address that is.
- * ExSizeOfRundownProtectionCacheAware has room for that. */
+/* The object in a caller's buffer, which need not be aligned: it starts at the first address that
+ * is. ExSizeOfRundownProtectionCacheAware has room for that. */
 FORCEINLINE struct rundown *ExpRundownObject(_In_ PEX_RUNDOWN_REF_CACHE_AWARE RunRefCacheAware)
 {
     const ULONG_PTR Mask = RUNDOWN_ALIGNMENT - 1;

@@ -2,9 +2,8 @@
  * wdm.h - as much of it as a driver's code around run-down protection needs.
  *
  * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h
- * and of remove locks. The two pool routines are declared, so that a driver can allocate the buffer
- * that ExInitializeRundownProtectionCacheAware wants; your kernel defines them if it has drivers
- * that do. /
+ * and of remove locks. The two pool routines are declared, for drivers that allocate the buffer of
+ * ExInitializeRundownProtectionCacheAware; then your kernel defines them. */
 #ifndef _WDMDDK_
 #define _WDMDDK_
 
@@ -79,8 +78,8 @@ FORCEINLINE VOID IoReleaseRemoveLock(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt
     rundown_ref_release_tagged(&RemoveLock->Opaque, 1, Tag);
 }
 
-/* PASSIVE_LEVEL. For a caller that holds a reference under this tag: refuses new ones, releases it, and
- * returns when all others are released. */
+/* PASSIVE_LEVEL. For a caller that holds a reference under this tag: refuses new ones, releases it,
+ * and returns when all others are released. */
 FORCEINLINE VOID IoReleaseRemoveLockAndWait(_Inout_ PIO_REMOVE_LOCK RemoveLock, _In_opt_ PVOID Tag)
 {
     rundown_ref_close(&RemoveLock->Opaque);

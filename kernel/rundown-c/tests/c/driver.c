@@ -1,7 +1,7 @@
-/* A driver as its author would write it from the public documentation: nothing in this file knows that there is no
- * Windows below. It owns a table that every CPU reads and that is replaced while they do, behind
- * cache-aware run-down protection in memory of its own, and a device that is stopped by the unload,
- * behind plain run-down protection. */
+/* A driver as its author would write it from the public documentation: nothing in this file knows
+ * that there is no Windows below. It owns a table that every CPU reads and that is replaced while
+ * they do, behind cache-aware run-down protection in memory of its own, and a device that is
+ * stopped by the unload, behind plain run-down protection. */
 #include <ntddk.h>
 
 #define TABLE_TAG 'lbaT'

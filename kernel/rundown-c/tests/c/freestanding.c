@@ -1,5 +1,5 @@
-/* A C kernel's half around driver.c, as freestanding as it gets: no library, no start-up code, no operating
- * system. It is linked with the archive for bare metal, and not run. */
+/* A C kernel's half around driver.c, as freestanding as it gets: no library, no start-up code, no
+ * operating system. It is linked with the archive for bare metal, and not run. */
 #include <ntifs.h>
 
 #include "driver.c"

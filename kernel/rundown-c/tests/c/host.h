@@ -1,6 +1,5 @@
-/* What the programs share: named test cases; the services that a hosted program supplies to rundown, on POSIX
- * threads, as a kernel would with its own means; and the variant that a program is compiled for.
- * C11 and C++17. */
+/* Shared by the programs: named test cases; the services that a hosted program supplies to rundown,
+ * on POSIX threads, as a kernel would by its own means; and a program's variant. C11 and C++17. */
 #ifndef HOST_H
 #define HOST_H
 
@@ -28,8 +27,8 @@ struct test_case {
 
 static struct test_case *all_cases;
 
-/* A test: CASE(name) { ... }. A program runs all, or the one that its command line names, each in a process of
- * its own: so each may set a platform, and one that hangs or crashes fails alone. */
+/* A test: CASE(name) { ... }. A program runs all, or the one that its command line names, each in a
+ * process of its own: so each may set a platform, and one that hangs or crashes fails alone. */
 #define CASE(case_name)                                                               \
     static void case_name(void);                                                      \
     __attribute__((constructor)) static void register_##case_name(void)               \
@@ -88,15 +87,15 @@ int main(int argc, char **argv)
 
 #define HOST_CPUS 4
 
-/* Which "CPU" a thread is on, and its level of interrupts by Windows' numbers: above 1 (APC_LEVEL) it must not
- * block or allocate. Each test sets its own. */
+/* Which "CPU" a thread is on, and its level of interrupts by Windows' numbers: above 1 (APC_LEVEL)
+ * it must not block or allocate. Each test sets its own. */
 static __thread size_t host_cpu;
 static __thread int host_level;
 
 static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t host_rung = PTHREAD_COND_INITIALIZER;
 
-/* What happened so far. `returned`: waits, as far as a test counts them. */
+/* Counts so far. `returned`: waits, where a test counts them. */
 static struct {
     int slept, woken, returned, allocated, freed, misused;
     bool out_of_memory;
@@ -220,8 +219,8 @@ static inline pthread_t host_spawn(void *(*run)(void *), void *argument)
     return thread;
 }
 
-/* Returns when so many calls of `sleep` have begun: the waits that they belong to have begun, however busy
- * the machine is. */
+/* Returns when `count` calls of `sleep` have begun, and with them their waits, however busy the
+ * machine is. */
 static inline void host_await_sleepers(int count)
 {
     while (__atomic_load_n(&host.slept, __ATOMIC_RELAXED) < count)

@@ -3,7 +3,7 @@
 
 __attribute__((aligned(RUNDOWN_ALIGNMENT))) static char block[RUNDOWN_SIZE(4) + RUNDOWN_ALIGNMENT];
 
-/* What is left of an earlier call. */
+/* Left over from an earlier call. */
 static struct rundown *const old = (struct rundown *)(void *)block;
 
 static void block_is_untouched_from(size_t start)

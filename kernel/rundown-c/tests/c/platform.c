@@ -1,4 +1,4 @@
-/* What a program supplies to rundown, when, and what happens without; misuse and panics. */
+/* A program's platform: when it is supplied, and without one; misuse and panics. */
 #include "host.h"
 
 CASE(platform_may_be_set_once)
@@ -75,7 +75,7 @@ CASE(a_waiter_that_spins_pauses)
     EQUAL(pauses, 10);
 }
 
-/* What a waiter gave to its platform. */
+/* The argument that a waiter passed to its platform. */
 static struct rundown_waiting given;
 
 static void sleep_that_releases(const struct rundown_waiting *waiting, bool (*ready)(void *), void *state)

@@ -16,7 +16,7 @@ bool card_plug(struct card *plugged);
 bool card_poll(unsigned *frames);
 struct card *card_swap(struct card *plugged);
 
-/* What it needs. */
+/* Declarations that it needs. */
 size_t my_cpu(void);
 void my_panic(const char *text);
 void my_free(void *memory);

@@ -1,5 +1,5 @@
-/* References under tags. Compiled twice: for the library as it is, which ignores them, and with DIAGNOSIS
- * for one with feature `diagnosis`, which lists holders by them and names a wrong one. */
+/* References under tags. Compiled twice: for the library as it is, which ignores them, and with
+ * DIAGNOSIS for one with feature `diagnosis`, which lists holders by them and names a wrong one. */
 #include "host.h"
 
 #ifndef DIAGNOSIS
@@ -9,7 +9,7 @@
 /* Their addresses are the tags. */
 static int request, reset;
 
-/* What the platform was asked to print. */
+/* The text that the platform was asked to print. */
 static char printed[1024];
 static int prints;
 

@@ -1,7 +1,7 @@
-/* What the public documentation of Windows' drivers promises: of run-down protection, of its memory, of remove locks; and
- * a kernel for the driver in driver.c. The calls under test are made by their Windows names only
- * (but for a cancel, which Windows does not have). EX(AcquireRundownProtection) is
- * ExAcquireRundownProtection or its ...CacheAware form. */
+/* The promises of the public documentation of Windows' drivers: of run-down protection, of its
+ * memory, of remove locks; and a kernel for the driver in driver.c. The calls under test are made
+ * by their Windows names only (but for a cancel, which Windows does not have).
+ * EX(AcquireRundownProtection) is ExAcquireRundownProtection or its ...CacheAware form. */
 #include "driver.c"
 
 #include "host.h"
@@ -48,9 +48,9 @@ static pthread_t call_wait(RUNDOWN RunRef)
     return owner;
 }
 
-/* From the call of Wait on nothing is granted; it returns when all that was granted before is released, in
- * whatever portions; and a re-initialization begins the contract anew, completed or not. Acquire
- * and release up to DISPATCH_LEVEL: the platform's functions check the level. */
+/* From the call of Wait on nothing is granted; it returns when all that was granted before is
+ * released, in whatever portions; and a re-initialization begins the contract anew, completed or
+ * not. Acquire and release up to DISPATCH_LEVEL: the platform's functions check the level. */
 CASE(wait_refuses_new_requests_and_waits_for_earlier_grants)
 {
     RUNDOWN RunRef = start();
@@ -71,7 +71,7 @@ CASE(wait_refuses_new_requests_and_waits_for_earlier_grants)
         pthread_join(owner, NULL);
         if (generation == 0)
             EX(RundownCompleted)(RunRef);
-        EX(WaitForRundownProtectionRelease)(RunRef); /* Again, completed or not: at once. */
+        EX(WaitForRundownProtectionRelease)(RunRef); /* Again, completed or not: immediately. */
         CHECK(EX(AcquireRundownProtection)(RunRef) == FALSE);
         EX(ReInitializeRundownProtection)(RunRef);
     }
@@ -87,7 +87,7 @@ CASE(completed_and_reinitialize_must_follow_wait)
     CHECK(EX(AcquireRundownProtection)(RunRef) == TRUE);
     EX(ReInitializeRundownProtection)(RunRef);
     host_was_illegal("ReInitializeRundownProtection");
-    /* What is held is still held. */
+    /* Held protection is still held. */
     EX(ReleaseRundownProtection)(RunRef);
     EX(WaitForRundownProtectionRelease)(RunRef);
     EX(RundownCompleted)(RunRef);
@@ -160,8 +160,8 @@ CASE(allocate_and_free_up_to_apc_level)
     EQUAL(host.misused, 0);
 }
 
-/* The two that the documentation does not describe. At a level where nothing may block or allocate, as the other
- * ways to make an object in memory that is there. */
+/* The two that the documentation does not describe. At a level where nothing may block or allocate,
+ * as the other ways to make an object in memory that is there. */
 CASE(initialize_ex_and_cleanup)
 {
     PEX_RUNDOWN_REF_CACHE_AWARE RunRef;
@@ -184,7 +184,7 @@ CASE(initialize_ex_and_cleanup)
     CHECK(ExAcquireRundownProtectionCacheAware(RunRef) == FALSE);
 }
 
-/* What replaces initialisers that name members. */
+/* Replacements of initialisers that name members. */
 CASE(a_static_reference_is_open_or_run_down)
 {
     static EX_RUNDOWN_REF Open = {RUNDOWN_REF_OPEN};

@@ -26,8 +26,7 @@ const COMPILERS: [(&str, &str, [&str; 3]); 4] = [
     ("clang_cpp17", "clang++", ["-std=c++17", "-x", "c++"]),
 ];
 
-/// The programs: name, sources in `tests/c`, flags, library. `README.md` stands for the C code in
-/// it.
+/// The programs: name, sources in `tests/c`, flags, library. `README.md` means the C code in it.
 const PROGRAMS: [(&str, &[&str], &str, &LazyLock<PathBuf>); 11] = [
     ("api::cache_aware", &["api.c"], "-DPLAIN=0", &HOST),
     ("api::plain", &["api.c"], "-DPLAIN=1", &HOST),
@@ -85,8 +84,7 @@ fn compile(compiler: &str, language: &[&str]) -> Command {
     command
 }
 
-/// A source of `tests/c`; a flag as it is; and of a text the C code in it, all of it as one file in
-/// `folder`.
+/// A source of `tests/c`; a flag as it is; and of a text all its C code, as one file in `folder`.
 fn path(source: &str, folder: &Path) -> PathBuf {
     if source.starts_with('-') {
         return source.into();

@@ -8,14 +8,14 @@ use core::fmt;
 use core::panic::Location;
 
 pub use self::table::Holder;
-use self::table::{Claim, Table};
+use self::table::{Claim, HolderTable};
 use crate::platform::Platform;
 use crate::state::{ObjectId, Tag};
 
 /// How many guards and acquires without a guard can be listed at once, over all objects.
 pub const CAPACITY: usize = 1024;
 
-pub(crate) static TABLE: Table<CAPACITY> = Table::new();
+pub(crate) static TABLE: HolderTable<CAPACITY> = HolderTable::new();
 
 /// The holders of protection of `object`, in no particular order. Legal in any context.
 pub fn holders(object: ObjectId) -> impl Iterator<Item = Holder> + Clone {
@@ -29,9 +29,9 @@ pub fn unlisted() -> u64 {
 }
 
 /// A guard's entry in the table.
-pub(crate) type Record = Claim<'static, CAPACITY>;
+pub(crate) type GuardEntry = Claim<'static, CAPACITY>;
 
-impl Record {
+impl GuardEntry {
     #[track_caller]
     pub(crate) fn new<P: Platform>(object: ObjectId, count: u32) -> Self {
         // Also with a count of zero, which is not listed: others may be merged into the guards.

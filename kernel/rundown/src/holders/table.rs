@@ -6,7 +6,7 @@ use core::panic::Location;
 use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering, fence};
 use core::{fmt, ptr};
 
-use super::word::{Phase, Word};
+use super::word::{EntryPhase, EntryWord};
 use crate::state::{ObjectId, Tag};
 
 /// The entries of one CPU start at a multiple of this, so that CPUs rarely meet.
@@ -48,7 +48,7 @@ impl fmt::Display for Holder {
 }
 
 /// `core`'s atomics, in models, too: the table is no part of the protocol.
-pub(crate) struct Table<const N: usize> {
+pub(crate) struct HolderTable<const N: usize> {
     entries: [Entry; N],
     /// Protections that found no free entry. May be below zero for a moment.
     unlisted: AtomicI64,
@@ -56,26 +56,26 @@ pub(crate) struct Table<const N: usize> {
 
 /// The entry of one guard, or of one acquire without a guard.
 pub(crate) struct Claim<'a, const N: usize> {
-    table: &'a Table<N>,
+    table: &'a HolderTable<N>,
     /// `None` if the table was full.
     entry: Option<&'a Entry>,
     /// The entry's word, as this claim has last changed it.
-    word: Word,
+    word: EntryWord,
 }
 
 impl<const N: usize> Claim<'_, N> {
     /// It stands for `count` protections from now on.
     pub(crate) fn recount(&mut self, count: u32) {
-        self.change(self.word.with(Phase::Guard, count));
+        self.change(self.word.with(EntryPhase::Guard, count));
     }
 
     /// It stands for nothing any more.
     pub(crate) fn end(&mut self) {
-        self.change(self.word.with(Phase::Free, 0));
+        self.change(self.word.with(EntryPhase::Free, 0));
     }
 
     /// Changes the word, unless the entry is no longer the claim's: its object was dropped.
-    fn change(&mut self, next: Word) {
+    fn change(&mut self, next: EntryWord) {
         match self.entry {
             None => self.table.recount_unlisted(self.word.count(), next.count()),
             // Only `clear` may have come before: it fails then.
@@ -87,7 +87,7 @@ impl<const N: usize> Claim<'_, N> {
     }
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> HolderTable<N> {
     pub(super) const fn new() -> Self {
         Self { entries: [const { Entry::new() }; N], unlisted: AtomicI64::new(0) }
     }
@@ -96,7 +96,7 @@ impl<const N: usize> Table<N> {
     pub(super) fn add(&self, object: ObjectId, holder: &Holder) -> Claim<'_, N> {
         let mut claims = self.nearest(holder.cpu).filter_map(|entry| Some((entry, entry.claim()?)));
         let (entry, word) = claims.next().unzip();
-        let phase = if holder.raw { Phase::Raw } else { Phase::Guard };
+        let phase = if holder.raw { EntryPhase::Raw } else { EntryPhase::Guard };
         let word = word.unwrap_or_default().with(phase, holder.count);
         match entry {
             Some(entry) => entry.fill(word, object, holder),
@@ -197,23 +197,22 @@ impl Entry {
     }
 
     /// One attempt to get the entry, if it is free.
-    fn claim(&self) -> Option<Word> {
+    fn claim(&self) -> Option<EntryWord> {
         // Relaxed: pairs with nothing, only the exchange counts.
-        let seen = Word(self.word.load(Ordering::Relaxed));
-        if seen.phase() != Phase::Free {
+        let seen = EntryWord(self.word.load(Ordering::Relaxed));
+        if seen.phase() != EntryPhase::Free {
             return None;
         }
         let claimed = seen.claimed();
         // Acquire: pairs with the Release in `exchange`; its last owner is done with it.
         self.word.compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        // Release: pairs with the Acquire fence in `read`; a reader that sees any of the new entry
-        // sees the claim.
+        // Release: pairs with the Acquire fence in `read`: a reader of the entry sees the claim.
         fence(Ordering::Release);
         Some(claimed)
     }
 
     /// Fills the claimed entry in and lists it.
-    fn fill(&self, listed: Word, object: ObjectId, holder: &Holder) {
+    fn fill(&self, listed: EntryWord, object: ObjectId, holder: &Holder) {
         let location = ptr::from_ref(holder.location).cast_mut();
         // Relaxed: pairs with the load in `read`, by way of `word`.
         self.location.store(location, Ordering::Relaxed);
@@ -228,14 +227,14 @@ impl Entry {
     }
 
     /// The entry's present word.
-    fn word(&self) -> Word {
+    fn word(&self) -> EntryWord {
         // Acquire: pairs with the Release in `fill`, and in `exchange`: a release that finds
         // something taken off by another one sees what that one's acquire had listed.
-        Word(self.word.load(Ordering::Acquire))
+        EntryWord(self.word.load(Ordering::Acquire))
     }
 
     /// Goes from `seen`, whose generation is one of its own, to `next`.
-    fn exchange(&self, seen: Word, next: Word) -> bool {
+    fn exchange(&self, seen: EntryWord, next: EntryWord) -> bool {
         // Release: pairs with the Acquire in `claim` and in `word`. A failure changes nothing.
         self.word.compare_exchange(seen.0, next.0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
@@ -246,7 +245,7 @@ impl Entry {
     }
 
     /// The holder in this entry, if it holds `object`, and is the same from first to last.
-    fn read(&self, object: ObjectId) -> Option<(Word, Holder)> {
+    fn read(&self, object: ObjectId) -> Option<(EntryWord, Holder)> {
         let word = self.word();
         if !word.is_listed() || word.count() == 0 || !self.is_of(object) {
             return None;
@@ -260,7 +259,7 @@ impl Entry {
         // next load finds the later claim.
         fence(Ordering::Acquire);
         // Relaxed: pairs with the exchange in `claim`, by way of the fences.
-        let word_after = Word(self.word.load(Ordering::Relaxed));
+        let word_after = EntryWord(self.word.load(Ordering::Relaxed));
         if !word_after.same_holder(word) {
             return None;
         }
@@ -270,7 +269,7 @@ impl Entry {
             cpu: cpu as usize,
             tick,
             count: word.count(),
-            raw: word.phase() == Phase::Raw,
+            raw: word.phase() == EntryPhase::Raw,
             tag: Tag(tag as usize),
         };
         Some((word, holder))
@@ -284,8 +283,8 @@ impl Entry {
         };
         let taken = count.min(holder.count);
         let next = match holder.count - taken {
-            0 => seen.with(Phase::Free, 0),
-            left => seen.with(Phase::Raw, left),
+            0 => seen.with(EntryPhase::Free, 0),
+            left => seen.with(EntryPhase::Raw, left),
         };
         // If this succeeds, the holder has been the same all the time.
         if self.exchange(seen, next) { taken } else { 0 }
@@ -294,7 +293,9 @@ impl Entry {
     /// Frees the entry if it is of `object`, which is not used any more; returns what it counted.
     fn clear(&self, object: ObjectId) -> i64 {
         let seen = self.word();
-        if seen.is_listed() && self.is_of(object) && self.exchange(seen, seen.with(Phase::Free, 0))
+        if seen.is_listed()
+            && self.is_of(object)
+            && self.exchange(seen, seen.with(EntryPhase::Free, 0))
         {
             i64::from(seen.count())
         } else {

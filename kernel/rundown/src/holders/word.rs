@@ -5,10 +5,10 @@
 /// The generation rises by one with each claim of the entry, so that a reader does not mix two
 /// holders, unless there were exactly 2^30 claims of one entry meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Word(pub(super) u64);
+pub(super) struct EntryWord(pub(super) u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum EntryPhase {
     Free = 0,
     /// A caller is filling in the rest of the entry.
     Claimed = 1,
@@ -18,23 +18,23 @@ pub(super) enum Phase {
     Raw = 3,
 }
 
-impl Word {
+impl EntryWord {
     const PHASE: u64 = 0b11;
     const GENERATION_SHIFT: u32 = 2;
     const GENERATION: u64 = ((1 << 30) - 1) << Self::GENERATION_SHIFT;
     const COUNT_SHIFT: u32 = 32;
 
-    pub(super) const fn phase(self) -> Phase {
+    pub(super) const fn phase(self) -> EntryPhase {
         match self.0 & Self::PHASE {
-            0 => Phase::Free,
-            1 => Phase::Claimed,
-            2 => Phase::Guard,
-            _ => Phase::Raw,
+            0 => EntryPhase::Free,
+            1 => EntryPhase::Claimed,
+            2 => EntryPhase::Guard,
+            _ => EntryPhase::Raw,
         }
     }
 
     pub(super) const fn is_listed(self) -> bool {
-        matches!(self.phase(), Phase::Guard | Phase::Raw)
+        matches!(self.phase(), EntryPhase::Guard | EntryPhase::Raw)
     }
 
     pub(super) const fn count(self) -> u32 {
@@ -44,11 +44,11 @@ impl Word {
     /// The word of a free entry, claimed.
     pub(super) const fn claimed(self) -> Self {
         let next = (self.0 + (1 << Self::GENERATION_SHIFT)) & Self::GENERATION;
-        Self(next | Phase::Claimed as u64)
+        Self(next | EntryPhase::Claimed as u64)
     }
 
     /// The same generation in another phase, counting `count`.
-    pub(super) const fn with(self, phase: Phase, count: u32) -> Self {
+    pub(super) const fn with(self, phase: EntryPhase, count: u32) -> Self {
         let count = (count as u64) << Self::COUNT_SHIFT;
         Self(count | self.0 & Self::GENERATION | phase as u64)
     }
@@ -65,29 +65,29 @@ mod tests {
 
     #[test]
     fn what_is_put_in_comes_out() {
-        let mut word = Word::default();
-        assert_eq!((word.phase(), word.count()), (Phase::Free, 0));
+        let mut word = EntryWord::default();
+        assert_eq!((word.phase(), word.count()), (EntryPhase::Free, 0));
         for count in [0, 1, u32::MAX] {
-            for phase in [Phase::Guard, Phase::Raw] {
+            for phase in [EntryPhase::Guard, EntryPhase::Raw] {
                 let claimed = word.claimed();
-                assert_eq!((claimed.phase(), claimed.count()), (Phase::Claimed, 0));
+                assert_eq!((claimed.phase(), claimed.count()), (EntryPhase::Claimed, 0));
                 assert!(!claimed.same_holder(word));
                 let listed = claimed.with(phase, count);
                 assert_eq!((listed.phase(), listed.count()), (phase, count));
                 assert!(listed.same_holder(listed.with(phase, 7)));
                 assert!(!listed.same_holder(word.with(phase, count)));
-                word = listed.with(Phase::Free, 0);
+                word = listed.with(EntryPhase::Free, 0);
                 assert!(!word.same_holder(listed));
-                assert_eq!((word.phase(), word.count()), (Phase::Free, 0));
+                assert_eq!((word.phase(), word.count()), (EntryPhase::Free, 0));
             }
         }
     }
 
     #[test]
     fn the_generation_wraps_within_its_bits() {
-        let last = Word(Word::GENERATION);
+        let last = EntryWord(EntryWord::GENERATION);
         let claimed = last.claimed();
-        assert_eq!(claimed, Word(Phase::Claimed as u64));
-        assert!(!claimed.same_holder(last.with(Phase::Claimed, 0)));
+        assert_eq!(claimed, EntryWord(EntryPhase::Claimed as u64));
+        assert!(!claimed.same_holder(last.with(EntryPhase::Claimed, 0)));
     }
 }

@@ -15,7 +15,7 @@ const WITHOUT_ALLOCATION: libc::pthread_key_t =
     if cfg!(target_env = "gnu") { 32 } else { libc::pthread_key_t::MAX };
 
 /// A key with a destructor, which is called when a thread ends that has [set](Self::set) it.
-pub(super) struct Key {
+pub(super) struct TlsKey {
     destructor: extern "C" fn(*mut c_void),
     /// Its number, or [`NO_KEY`] until it is first set.
     number: AtomicU32,
@@ -23,7 +23,7 @@ pub(super) struct Key {
 
 const NO_KEY: u32 = u32::MAX;
 
-impl Key {
+impl TlsKey {
     /// The destructor is sound for any value.
     pub(super) const fn new(destructor: extern "C" fn(*mut c_void)) -> Self {
         Self { destructor, number: AtomicU32::new(NO_KEY) }

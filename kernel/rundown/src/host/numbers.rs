@@ -6,7 +6,7 @@ use std::thread_local;
 
 use crate::per_cpu::CounterMap;
 
-/// For so many threads at a time. Others count on from there, and give nothing back.
+/// For 4,096 threads at a time. Others count on from there, and give nothing back.
 static IN_USE: CounterMap<64> = CounterMap::new();
 
 /// No thread's number.
@@ -68,9 +68,9 @@ fn give_back_this_threads() {
 mod at_exit {
     use core::ffi::c_void;
 
-    use super::super::key::{Key, keeping_errno};
+    use super::super::key::{TlsKey, keeping_errno};
 
-    static KEY: Key = Key::new(end);
+    static KEY: TlsKey = TlsKey::new(end);
 
     extern "C" fn end(_: *mut c_void) {
         super::give_back_this_threads();

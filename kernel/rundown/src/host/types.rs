@@ -1,7 +1,6 @@
 //! [`HostPlatform`] and [`Park`] as types; their functions are in the module around.
 
-/// Threads instead of CPUs. Its [clock](crate::Clock) counts nanoseconds; its reports go to the
-/// standard error.
+/// Threads instead of CPUs. The [clock](crate::Clock) is in nanoseconds; reports go to stderr.
 ///
 /// [`cpu_hint`](crate::Platform::cpu_hint) is the number of the CPU that runs the thread, where
 /// Linux keeps it in the thread's memory (`rseq`: on x86-64 with glibc 2.35 or later, and on
@@ -15,8 +14,7 @@
 ///
 /// At most 524,288 counters exist at a time. For the first of them, or for `HostPlatform::per_cpu`,
 /// the process reserves 4 MiB of address space for each CPU that the machine can have. It becomes
-/// memory where it is used (or all at once, after `mlockall` with `MCL_FUTURE`). A failure is
-/// final.
+/// memory when used (or all of it after `mlockall` with `MCL_FUTURE`). Failure is final.
 ///
 /// # Signal handlers
 /// Acquire and release are legal in them, on any thread, and leave `errno` alone; but no release of

@@ -164,7 +164,7 @@ impl CounterCell {
 #[cfg(all(test, not(rundown_loom)))]
 mod tests {
     use super::*;
-    use crate::word::{Epoch, Layout, Phase};
+    use crate::word::{Epoch, Phase, WordLayout};
 
     /// With whatever stands above the phase in the same byte.
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             for cancels in 0..1 << 6 {
                 let epoch = Epoch { generation: 0, cancels };
                 let mut gate = Gate::new(SharedCount::new());
-                gate.begin_with(Word::of(Layout::SHARDED, epoch, phase).bits);
+                gate.begin_with(Word::of(WordLayout::SHARDED, epoch, phase).bits);
                 let counter = CounterCell::new();
                 let gate = PerCpuGate { gate, counter };
                 // SAFETY: the gate is borrowed, and nothing writes it.

@@ -103,9 +103,8 @@ pub unsafe fn prepare() {
     done.expect("`prepare` is called once");
 }
 
-/// Where code that was interrupted at this address must go on, if it was inside a sequence of the
-/// kernel's or of a [registered](register) table: at its start. Any CPU, any context; a binary
-/// search for each table.
+/// Where code interrupted at this address must go on, if it was in a sequence of the kernel's or of
+/// a [registered](register) table: at its start. Any CPU and context; a binary search per table.
 ///
 /// # Panics
 /// Before [`prepare`].

@@ -1,5 +1,5 @@
-//! The bookkeeping of a barrier that is made of interrupts, for platforms: which CPUs have
-//! answered, and which interrupts callers can share.
+//! The state of a barrier made of interrupts, for platforms: which CPUs have answered, and which
+//! interrupts callers can share.
 
 use crate::primitive::{AtomicU64, AtomicUsize, Ordering};
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Eight bits.
-const NARROW: Layout = Layout { count: 3, generation: 1, cancels: 2 };
+const NARROW: WordLayout = WordLayout { count: 3, generation: 1, cancels: 2 };
 const MOST: u64 = 7;
 const GENERATIONS: u64 = 2;
 const CANCELS: u64 = 4;
@@ -18,8 +18,7 @@ struct Model {
     phase: Phase,
 }
 
-/// Every word, and what it must mean. Phase 3 has three meanings, by the field of the cancels, and
-/// no count.
+/// Every word and its meaning. Phase 3 has three, by the field of the cancels, and no count.
 fn every() -> impl Iterator<Item = (Word, Model)> {
     (0..256).filter(|bits: &u64| bits & 3 < 3 || bits >> 2 & 3 < 3 && bits >> 5 == 0).map(|bits| {
         let cancels = bits >> 2 & 3;
@@ -62,7 +61,7 @@ fn a_word_means_its_fields() {
         }
     }
     for (bits, phase) in [(Word::OPEN, Phase::Open), (Word::RUN_DOWN, Phase::RunDown)] {
-        for layout in [NARROW, Layout::PLAIN, Layout::SHARDED] {
+        for layout in [NARROW, WordLayout::PLAIN, WordLayout::SHARDED] {
             let word = Word::new(layout, bits);
             assert_eq!((word.phase(), word.count()), (phase, 0));
             assert_eq!((word.epoch().generation, word.epoch().cancels), (0, 0));
@@ -120,7 +119,7 @@ fn a_step_changes_what_it_names() {
 /// The words in use fill all 64 bits.
 #[test]
 fn full_words_are_not_mixed_up() {
-    for layout in [Layout::PLAIN, Layout::SHARDED] {
+    for layout in [WordLayout::PLAIN, WordLayout::SHARDED] {
         assert_eq!(layout.count + layout.generation + layout.cancels + 2, 64);
         let full = Word::new(layout, u64::MAX).with_phase(Phase::Closed);
         assert_eq!(full.count(), ones(layout.count));

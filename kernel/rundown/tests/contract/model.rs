@@ -19,7 +19,7 @@ pub(crate) enum Call {
     Release(u32),
     /// All that are held and some more: against the contract.
     OverRelease(u32),
-    /// One guard, or a guard of so many.
+    /// One guard, or a guard of several.
     One,
     Many(u32),
     Clone(usize),
@@ -106,8 +106,7 @@ pub(crate) struct Model {
     /// The misuses that this call must report, and how often it must wake.
     pub(crate) misuses: Vec<(i64, u64)>,
     pub(crate) wakes: usize,
-    /// Of a born-closed object: its slots have never been closed, so what is released there is
-    /// found when it opens.
+    /// Of a born-closed object: its slots were never closed, so opening it finds releases there.
     never_closed: bool,
 }
 

@@ -1,5 +1,4 @@
-//! Every call is made on an object and on the model, and both must answer, report, wake and count
-//! the same.
+//! Calls go to an object and to the model; both must answer, report, wake and count the same.
 
 use std::cell::Cell;
 
@@ -57,7 +56,7 @@ impl<'a, R: Make + ?Sized> Real<'a, R> {
             // SAFETY: the model says that something is held.
             Call::AcquireHeld(n) => return Grant(unsafe { rundown.acquire_held_many(n) }),
             Call::Release(n) => {
-                // SAFETY: so many are held without guards.
+                // SAFETY: `n` are held without guards.
                 unsafe { rundown.release_many(n) };
             }
             Call::OverRelease(more) => {

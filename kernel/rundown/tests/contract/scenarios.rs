@@ -61,8 +61,7 @@ scenarios! {
         On(taken_on), One, One, Close, On(taken_on + 3), Drop(0), Drop(0), Reinit,
         On(taken_on), One, Close, Drop(0), Reinit,
     ]);
-    /// As in an interrupt handler on top of a holder, also one that comes while the holder's object
-    /// drains.
+    /// As in an interrupt handler on top of a holder, also while the holder's object drains.
     fn s5_protection_nests = [One, One, Close, One, Drop(0), Drop(1)];
     /// The first waits sleep through a whole cycle.
     fn s6_a_late_waiter_survives_a_reinit = [
@@ -124,7 +123,7 @@ scenarios! {
     fn s9_a_wait_for_the_unopened_object_is_over = [
         BornClosed, Drain, Open, One, Poll(0), Drain, Poll(1), Drop(0), Poll(1),
     ];
-    /// It is reported by the first opening, which goes on; the plain variant reports it at once.
+    /// The first opening reports it, and goes on; the plain variant reports it immediately.
     fn s9_a_release_before_the_first_opening_is_found = [BornClosed, OverRelease(1), Open, One];
     fn s10_a_cancelled_object_grants_again = around(
         &[One, Close, Acquire(1), Cancel],

@@ -45,8 +45,7 @@ const EVERY: [Call; 20] = [
 
 /// In all states that an object can be in between calls; the models have the others.
 fn s8_every_two_calls_in_every_state<R: Make + ?Sized>() {
-    // Where CPUs are real, each move waits for the host's scheduler, and the sequences at random
-    // have enough.
+    // Where CPUs are real, each move waits for the host's scheduler; random sequences have enough.
     let moves: &[Call] = if R::COUNTS_GO_ON { &[On(1)] } else { &[] };
     // A wait closes what is open.
     for (start, watch) in STARTS.iter().flat_map(|start| [(start, &[][..]), (start, &[Drain])]) {

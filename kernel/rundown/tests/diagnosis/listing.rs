@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rundown::diagnosis::{CAPACITY, Report, holders, unlisted};
+use rundown::diagnosis::{CAPACITY, HolderReport, holders, unlisted};
 use rundown::{Guard, ObjectId, Protected, Rundown, Tag};
 
 use crate::platform::{Make, Plain, facts, lines, on, on_every_variant, printed};
@@ -168,7 +168,7 @@ fn a_full_table_grants_protection_and_says_so<R: Make>(object: Box<Rundown<R>>) 
     let mut guards = object.try_acquire_many(4).expect("granted all the same");
     object.acquire_many(3).expect("granted all the same");
     assert_eq!((unlisted(), holders(object.id()).count()), (7, 0));
-    let text = Report(&*object).to_string();
+    let text = HolderReport(&*object).to_string();
     assert!(text.contains("7 held"), "{text}");
     let end = "\n  not listed, of this or other objects, because the table was full: 7";
     assert!(text.ends_with(end), "{text}");

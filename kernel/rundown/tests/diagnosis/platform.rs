@@ -122,8 +122,7 @@ pub(crate) fn facts(object: ObjectId) -> Vec<(usize, u64, u32, bool)> {
     facts
 }
 
-/// Each test function as a test of its own for each variant. It gets an object that stays where it
-/// is.
+/// A test per test function and variant. The function gets an object that stays where it is.
 macro_rules! on_every_variant {
     ($($test:ident),* $(,)?) => {
         on_every_variant!(@variant plain, Some($crate::platform::Plain::new()), $($test),*);

@@ -6,7 +6,7 @@
 
 use std::mem;
 
-use rundown::diagnosis::{Report, holders};
+use rundown::diagnosis::{HolderReport, holders};
 use rundown::{CacheAwareRundown, Protected, Rundown, Slot, Spin, WaitOutcome};
 
 use crate::platform::{
@@ -171,8 +171,8 @@ fn a_report_shows_state_counts_and_holders() {
         "the object at {} is draining, 2 held\n  by slot, where not zero: {{1: 2}}\n  {holder}",
         object.id()
     );
-    assert_eq!(Report(&object).to_string(), text);
-    assert_eq!(format!("{:?}", Report(&object)), text);
+    assert_eq!(HolderReport(&object).to_string(), text);
+    assert_eq!(format!("{:?}", HolderReport(&object)), text);
     let text = format!("{:?}", holders(object.id()).collect::<Vec<_>>());
     assert!(text.starts_with("[Holder { location: Location {"), "{text}");
     let end = "cpu: 1, tick: 10, count: 2, raw: false, tag: Tag(0) }]";
@@ -181,7 +181,7 @@ fn a_report_shows_state_counts_and_holders() {
     // One counter is not said twice.
     let plain = Plain::new();
     let text = format!("the object at {} is open, 0 held", plain.id());
-    assert_eq!(Report(&plain).to_string(), text);
+    assert_eq!(HolderReport(&plain).to_string(), text);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rundown::diagnosis::{Report, holders};
+use rundown::diagnosis::{HolderReport, holders};
 use rundown::{Rundown, Spin, Variant};
 
 use crate::platform::{CacheAware, Plain, Watched, alone, facts, interrupt_by, on, printed};
@@ -28,7 +28,7 @@ fn use_one<R: Variant<Platform = Watched>>(object: &Rundown<R>) {
         // SAFETY: the three just taken.
         unsafe { object.release_many(3) };
     }
-    let listed = Report(object).to_string().lines().count();
+    let listed = HolderReport(object).to_string().lines().count();
     assert!(listed > before.len());
     drop(guard);
     assert_eq!(facts(object.id()), before);

@@ -25,7 +25,7 @@ use loom::thread;
 use rundown::per_cpu::CounterMap;
 use rundown::{CounterId, PerCpuGate, PerCpuPlatform, Unavailable};
 
-use super::{Model, Traits, cpu};
+use super::{LoomPlatform, Traits, cpu};
 
 /// One's own and another: each thread of a model says on which of them it runs.
 pub(crate) const CPUS: usize = 2;
@@ -82,7 +82,7 @@ pub(crate) fn interrupt(cpu: usize) {
 }
 
 // SAFETY: as the trait demands, if there is no flaw; with one, models are to fail.
-unsafe impl<T: Traits> PerCpuPlatform for Model<T> {
+unsafe impl<T: Traits> PerCpuPlatform for LoomPlatform<T> {
     fn allocate() -> Result<CounterId, Unavailable> {
         let free = SYSTEM.in_use.reserve().filter(|&counter| counter < COUNTERS);
         let counter = free.ok_or(Unavailable::Exhausted(COUNTERS))?;

@@ -23,7 +23,7 @@ use rundown::{
 use self::cpus::Flaw;
 
 /// A platform of loom threads. The models' platforms differ in `T`.
-pub(crate) struct Model<T = Bell>(PhantomData<T>);
+pub(crate) struct LoomPlatform<T = Bell>(PhantomData<T>);
 
 pub(crate) trait Traits: 'static {
     /// The fault of its per-CPU counters.
@@ -50,7 +50,7 @@ impl Traits for Bell {
     }
 }
 
-impl<T: Traits> Platform for Model<T> {
+impl<T: Traits> Platform for LoomPlatform<T> {
     fn cpu_hint() -> usize {
         HINT.with(Cell::get)
     }
@@ -70,7 +70,7 @@ pub(crate) fn cpu() -> usize {
     HINT.with(Cell::get) % cpus::CPUS
 }
 
-/// Runs a model with at most so many preemptions, or without a bound.
+/// Runs a model with at most `bound` preemptions, or without a bound.
 pub(crate) fn check(bound: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = bound;
@@ -185,13 +185,12 @@ impl<P: PerCpuPlatform> Make for PerCpu<P> {
     }
 }
 
-pub(crate) type Plain<T = Bell> = PlainOf<Model<T>>;
-pub(crate) type Slots<const N: usize, T = Bell> = CacheAware<Model<T>, [Slot; N]>;
-pub(crate) type Counters<T = Bell> = PerCpu<Model<T>>;
+pub(crate) type Plain<T = Bell> = PlainOf<LoomPlatform<T>>;
+pub(crate) type Slots<const N: usize, T = Bell> = CacheAware<LoomPlatform<T>, [Slot; N]>;
+pub(crate) type Counters<T = Bell> = PerCpu<LoomPlatform<T>>;
 
 /// Runs each generic model over the variants, exhaustively unless it says `bound: n` (at most n
-/// preemptions); in the per-CPU variant, whose add takes more of loom's steps, also if it says
-/// `per_cpu: n`.
+/// preemptions); per-CPU, whose add takes more of loom's steps, also if it says `per_cpu: n`.
 macro_rules! models {
     ($($(#[doc = $doc:literal])* $model:ident
         $(bound: $bound:literal)? $(per_cpu: $per_cpu:literal)?),* $(,)?) => {

@@ -11,7 +11,7 @@ use crate::stepper::{self, Interrupted};
 use crate::support::affinity;
 use crate::{Object, alone, object};
 
-/// The interrupted call: an acquire or a release of so many.
+/// The interrupted call: an acquire or a release, of a number of protections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
     Acquire(u32),

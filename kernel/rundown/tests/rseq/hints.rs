@@ -18,8 +18,7 @@ const ENDED: usize = 2_000;
 #[test]
 fn a_hint_is_the_cpus_number() {
     alone(|| {
-        // Without glibc's: `a_process_without_glibcs_rseq_has_hints`. Without any, there is nothing
-        // to name.
+        // Without glibc's: `a_process_without_glibcs_rseq_has_hints`. Without any: nothing to name.
         if glibc_area().is_none() || object().is_none() {
             return;
         }

@@ -17,8 +17,7 @@ use rundown::{HostPlatform, PerCpuRundown};
 
 type Object = PerCpuRundown<HostPlatform>;
 
-/// An open object, or nothing to test if the system has no counters; `HostPlatform::per_cpu` must
-/// say so, too.
+/// An open object, or `None` without counters, which `HostPlatform::per_cpu` must report, too.
 fn object() -> Option<Object> {
     let object = Object::new();
     if let Err(why) = &object {
@@ -27,8 +26,7 @@ fn object() -> Option<Object> {
     object.ok()
 }
 
-/// Runs a test, in a minute at most. Restarts and barriers are counted for the whole process: one
-/// test at a time.
+/// Runs a test, in a minute at most, one at a time: restarts and barriers are counted per process.
 fn alone(test: impl FnOnce() + Send + 'static) {
     static ALONE: Mutex<()> = Mutex::new(());
     // A test that has failed is nothing to those that follow.

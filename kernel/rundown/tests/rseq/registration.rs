@@ -72,8 +72,7 @@ fn threads_count_from_first_to_last() {
         if let Some(object) = object() {
             serves(&object, |_| ());
             assert_eq!(without(&object), 0, "all threads have rseq");
-            // In a handler, on a thread that has not counted before; and in destructors of
-            // thread-locals.
+            // In a handler on a thread that has not counted; in destructors of thread-locals.
             object.reinit().expect("drained");
             in_a_handler(Some(&object), false);
             until_the_end(&object);

@@ -57,8 +57,7 @@ thread_local! {
 /// The flag in RFLAGS that interrupts after each instruction (Intel SDM 3A, 2.3).
 const TRAP: i64 = 1 << 8;
 
-/// Records which sequence `call` runs through. `false` if the thread's `struct rseq` is not
-/// glibc's.
+/// Records which sequence `call` enters. `false` if the thread's `struct rseq` is not glibc's.
 pub(crate) fn learn(call: impl Fn()) -> bool {
     let Some(note) = note() else {
         return false;
@@ -76,8 +75,7 @@ pub(crate) fn learn(call: impl Fn()) -> bool {
     panic!("no sequence was recorded");
 }
 
-/// Makes the call, interrupts it at this boundary of the sequence that was learnt, and does `then`
-/// in the middle.
+/// Makes the call, interrupts it at this boundary of the recorded sequence, and does `then` there.
 pub(crate) fn interrupt(boundary: usize, call: impl FnOnce(), then: impl Fn()) -> Interrupted {
     let descriptor = LEARNT.get();
     let then: &dyn Fn() = &then;
@@ -157,8 +155,7 @@ fn note() -> Option<*mut *const Descriptor> {
     Some(glibc_area()?.wrapping_add(NOTE).cast())
 }
 
-/// glibc's `struct rseq` of this thread, if it has registered one (glibc manual, "Restartable
-/// Sequences").
+/// glibc's `struct rseq` of this thread, if registered (glibc manual, "Restartable Sequences").
 pub(crate) fn glibc_area() -> Option<*mut u8> {
     // SAFETY: a name.
     let offset = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_offset".as_ptr()) };

@@ -25,8 +25,7 @@ pub(crate) struct Mutant {
     /// Unique; it also names a log file.
     pub(crate) name: String,
     pub(crate) promise: String,
-    /// The source file, relative to the workspace; if it begins with `src/`, to the crate
-    /// `rundown`.
+    /// The source file, relative to the workspace; `src/...`: to the crate `rundown`.
     file: String,
     /// The exact text to replace, which must occur once.
     find: String,
@@ -51,7 +50,7 @@ pub(crate) struct Mutant {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String")]
 pub(crate) struct Killer {
-    pub(crate) kind: Kind,
+    pub(crate) kind: Runner,
     pub(crate) words: String,
     /// The folder of the package whose test it is.
     pub(crate) folder: String,
@@ -67,16 +66,14 @@ pub(crate) struct Killer {
 
 /// The runner of a killer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum Runner {
     /// `guest`: a scenario in the workspace's `tests/`, which boots a guest under seeds.
     Guest,
-    /// `monitor`: the same, but QEMU's monitor acts upon the guest at times of the host's, which no
-    /// seed repeats.
+    /// `monitor`: the same, but QEMU's monitor acts on it by the host's time: no seed repeats it.
     Monitor,
     /// `loom`: a model of the crate, built with `--cfg rundown_loom`, in release mode.
     Loom,
-    /// Threads: `host`, in the crate's `tests/`; `unit`, in the crate; or another package below
-    /// `kernel/`.
+    /// Threads: `host`, in the crate's `tests/`; `unit`, in it; or a package below `kernel/`.
     Threads,
 }
 
@@ -87,16 +84,16 @@ impl TryFrom<String> for Killer {
         let (features, rest): (Vec<&str>, Vec<&str>) =
             words.split_whitespace().partition(|word| word.starts_with('+'));
         let (kind, package, binary, test) = match rest[..] {
-            ["guest", test] => (Kind::Guest, "tests", Some("guests"), test),
-            ["monitor", test] => (Kind::Monitor, "tests", Some("guests"), test),
-            ["loom", binary, test] => (Kind::Loom, "rundown", Some(binary), test),
-            ["host", binary, test] => (Kind::Threads, "rundown", Some(binary), test),
-            ["unit", test] => (Kind::Threads, "rundown", None, test),
+            ["guest", test] => (Runner::Guest, "tests", Some("guests"), test),
+            ["monitor", test] => (Runner::Monitor, "tests", Some("guests"), test),
+            ["loom", binary, test] => (Runner::Loom, "rundown", Some(binary), test),
+            ["host", binary, test] => (Runner::Threads, "rundown", Some(binary), test),
+            ["unit", test] => (Runner::Threads, "rundown", None, test),
             ["guest" | "monitor" | "loom" | "host" | "unit", ..] => {
                 bail!("`{words}` has a word too few or too many")
             }
-            [package, test] => (Kind::Threads, package, None, test),
-            [package, binary, test] => (Kind::Threads, package, Some(binary), test),
+            [package, test] => (Runner::Threads, package, None, test),
+            [package, binary, test] => (Runner::Threads, package, Some(binary), test),
             _ => bail!("`{words}` is not `KIND [BINARY] [+FEATURE] TEST`"),
         };
         let folder = if kind.boots() { package.to_owned() } else { format!("kernel/{package}") };
@@ -112,7 +109,7 @@ impl TryFrom<String> for Killer {
     }
 }
 
-impl Kind {
+impl Runner {
     /// Whether it boots a guest.
     pub(crate) fn boots(self) -> bool {
         matches!(self, Self::Guest | Self::Monitor)
@@ -133,13 +130,11 @@ impl Mutant {
         Ok(source.replacen(&self.find, &self.replace, 1))
     }
 
-    /// Whether the sources are still what the list speaks of: the patch applies, and the killer is
-    /// there.
+    /// Whether the sources still match the list: the patch applies, and the killer is there.
     fn fits(&self, root: &Path) -> Result<()> {
         self.apply(&read(&self.file(root))?)?;
         let Killer { kind, test, source, .. } = &self.killed_by;
-        // A scenario makes the names of its cases. (That libtest's filter finds it, the run without
-        // a mutant shows.)
+        // Scenarios name cases. (The run without a mutant shows that libtest's filter finds it.)
         let name = if kind.boots() { "main" } else { test.rsplit("::").next().unwrap_or_default() };
         let pattern = format!("fn {name}");
         let files = [source, &*format!("{source}.rs")];

@@ -1,5 +1,4 @@
-//! Breaks the crate `rundown` and the kernel on purpose, one small patch at a time, and shows that
-//! a named test notices.
+//! Breaks `rundown` and the kernel on purpose, one patch at a time, and shows that a test notices.
 //!
 //! The patches are in `list/`: each says what it breaks and which test must notice (its killer). A
 //! run first shows that every killer passes on the sources as they are, then that each one fails on
@@ -27,8 +26,7 @@ use clap::Parser;
 
 use crate::list::Mutant;
 
-/// Breaks `rundown` and the kernel on purpose, one small patch at a time, and shows that a named
-/// test notices.
+/// Breaks `rundown` and the kernel on purpose, one patch at a time, and shows that a test notices.
 #[derive(Debug, Parser)]
 struct Options {
     /// Check that the list fits the sources and the table in docs/mutants.md the list; run nothing
@@ -47,7 +45,7 @@ struct Options {
     /// part
     #[arg(long, value_name = "COMMIT")]
     changed: Option<String>,
-    /// How many copies of the workspace are at work at once [default: 2, or the number of CPUs]
+    /// How many copies of the workspace work in parallel [default: 2, or the number of CPUs]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -148,8 +146,7 @@ fn run(mutants: &[&Mutant], jobs: Option<usize>) -> Result<()> {
     Ok(())
 }
 
-/// This package's folder: as cargo says now, rather than when it was built, since two checkouts may
-/// share a target folder.
+/// This package's folder, by cargo now, not at build time: checkouts may share a target folder.
 fn package() -> PathBuf {
     let now = env::var_os("CARGO_MANIFEST_DIR");
     PathBuf::from(now.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()))

@@ -10,7 +10,7 @@ use std::{iter, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::list::{Killer, Kind, Mutant};
+use crate::list::{Killer, Mutant, Runner};
 use crate::tree::Tree;
 
 /// How long a killer may take on the sources as they are; and one that boots a guest, which a
@@ -25,17 +25,15 @@ const SLACK: Duration = Duration::from_secs(15);
 /// The variable by which `tests` learns the seed.
 const SEED: &str = "TESTS_SEED";
 
-/// A guest is booted with one seed after the other until one kills the mutant: any change of the
-/// code changes how the CPUs interleave. First those in which an instruction takes longest (2^(1 +
-/// seed % 7) ns): CPUs take turns most often then, and waits and hangs last the fewest
-/// instructions.
+/// A guest is booted with seed after seed until one kills the mutant: any change of the code
+/// changes how the CPUs interleave. First those in which an instruction takes longest (2^(1 + seed
+/// % 7) ns): CPUs take turns most often, and waits and hangs last the fewest instructions.
 const SEEDS: [u32; 16] = [6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 16, 1, 8, 15, 7, 14];
 
-/// A mutant that outlives so many of them is one that the next change may let live.
+/// A mutant that outlives this many of them may outlive all after the next change.
 const MANY_SEEDS: usize = 8;
 
-/// Of a test: how it failed, if it did. So of a mutant: what killed it; or an error, if the list is
-/// wrong about it.
+/// How a test failed, if it did; so, what killed a mutant. An error if the list is wrong about it.
 pub(crate) type Verdict = Result<Option<String>>;
 
 pub(crate) fn words(verdict: &Verdict) -> String {
@@ -46,10 +44,10 @@ pub(crate) fn words(verdict: &Verdict) -> String {
     }
 }
 
-/// Runs the mutants in so many copies of `root` at once, those of guests in the first: another one
-/// would build all that guests are made of again. The copies and the logs are in the folder `work`,
-/// which is this program's alone. An error if a killer fails on the sources as they are, or there
-/// is no test of that name: then its failure on a mutant would prove nothing.
+/// Runs the mutants in `jobs` copies of `root` in parallel, those of guests in the first, since
+/// another would build all guests again. The copies and the logs are in the folder `work`, which is
+/// this program's alone. An error if a killer fails on the sources as they are, or there is no test
+/// of that name: then its failure on a mutant would prove nothing.
 pub(crate) fn run(
     root: &Path,
     work: &Path,
@@ -91,7 +89,7 @@ fn on_unbroken(copy: &Tree, killer: &Killer, logs: &Path) -> Result<(PathBuf, Du
     let log = logs.join(format!("unbroken-{name}.txt"));
     let binary = build(copy, killer, &log)?;
     let started = Instant::now();
-    let seed = (killer.kind == Kind::Guest).then_some(SEEDS[0]);
+    let seed = (killer.kind == Runner::Guest).then_some(SEEDS[0]);
     if let Some(failed) = test(copy, &binary, killer, seed, DEADLINE, false, &log)? {
         bail!("{failed}; see {}", log.display());
     }
@@ -108,7 +106,7 @@ fn on_mutant(
     let killer = &mutant.killed_by;
     let allowed = if killer.kind.boots() { DEADLINE } else { SLACK + *time * FACTOR };
     let seeds = SEEDS.map(Some);
-    let seeds = if killer.kind == Kind::Guest { &seeds[..] } else { &[None] };
+    let seeds = if killer.kind == Runner::Guest { &seeds[..] } else { &[None] };
     let attempt =
         |binary: &Path, seed| test(copy, binary, killer, seed, allowed, mutant.hangs, log);
     let killed = copy.broken(mutant, || {
@@ -143,7 +141,7 @@ fn build(copy: &Tree, killer: &Killer, log: &Path) -> Result<PathBuf> {
     }
     // Warnings that a mutant causes (an import no longer used) are not its point.
     let (mut flags, mut folder) = ("--cap-lints=warn", "build");
-    if killer.kind == Kind::Loom {
+    if killer.kind == Runner::Loom {
         // As CI does it. A folder of its own, because other flags would build everything again.
         cargo.args(["--release", "--features", "loom"]);
         (flags, folder) = ("--cap-lints=warn --cfg rundown_loom", "loom");
@@ -232,8 +230,8 @@ fn failure(output: &str) -> Option<String> {
     Some(message.chars().take(100).collect())
 }
 
-/// Does the work in all copies at once, what boots guests in the first, each other piece in the
-/// copy that is free; a line says what came of each. The answers are in the order of the pieces.
+/// Does the work in all copies in parallel, pieces that boot guests in the first, others in any
+/// free copy; logs a line for each. The answers are in the order of the pieces.
 fn in_copies<'a, A: Send>(
     copies: &[Tree],
     pieces: &[&'a Mutant],

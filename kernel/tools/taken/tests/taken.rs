@@ -93,8 +93,7 @@ fn a_git_dependency_resolves_and_builds() {
     succeed(cargo(&user).args(["check", "--quiet"]).env("CARGO_HOME", home));
 }
 
-/// The user's own, except for its checkouts: those of a repository that is gone in a moment would
-/// stay there for months.
+/// The user's, except its checkouts: those of a repository soon gone would stay there for months.
 fn cargo_home(folder: &Path) -> PathBuf {
     let users = env::var_os("CARGO_HOME")
         .map(PathBuf::from)

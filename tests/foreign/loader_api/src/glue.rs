@@ -1,4 +1,4 @@
-//! What `bringup` needs of this kernel.
+//! The services of this kernel for `bringup`.
 
 use bringup::*;
 
@@ -30,8 +30,7 @@ unsafe impl Kernel for ThisKernel {
 
 static CPUS: Starter<ThisKernel, 256> = Starter::new(ThisKernel);
 
-/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a
-/// `ghost`.
+/// Starts all CPUs that the firmware lists as enabled, and `ghost`, which it does not list.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // At least the first 4 GiB are mapped, where firmware has its tables.
     let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);

@@ -95,8 +95,7 @@ fn main(boot_info: &'static mut BootInfo) -> ! {
         println!("cpu {cpu}: APIC {}", id.load(SeqCst) - 1);
     }
     println!("{online} CPUs; torn down under {}", users());
-    // For `cargo boot`, which compares the number with what it was asked for, and wants a verdict
-    // besides the exit code.
+    // For `cargo boot`, which checks the number, and wants a verdict besides the exit code.
     println!(r#"@event {{"Online":{{"online":{online},"listed":{online},"micros":0}}}}"#);
     println!(r#"@event {{"Verdict":{{"passed":true,"text":"used by all, and by none after its end"}}}}"#);
     exit(0x10)
@@ -128,8 +127,7 @@ unsafe extern "C" {
     fn wake();
 }
 
-/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are longer than asked for, never
-/// shorter.
+/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are never too short.
 fn nanos() -> u64 {
     // SAFETY: every CPU with long mode has it.
     unsafe { core::arch::x86_64::_rdtsc() / 5 }

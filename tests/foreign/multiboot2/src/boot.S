@@ -1,6 +1,5 @@
 // Multiboot2 (its specification, 3.1 and 3.3): a header, and an entry in 32-bit protected mode with
-// EBX = the information structure. From here to long mode, with the first 4 GiB mapped to
-// themselves.
+// EBX = the information structure. To long mode, with the first 4 GiB identity-mapped.
     .section .multiboot2, "a"
     .balign 8
 header:

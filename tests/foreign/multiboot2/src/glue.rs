@@ -1,4 +1,4 @@
-//! What `bringup` needs of this kernel.
+//! The services of this kernel for `bringup`.
 
 use bringup::*;
 
@@ -6,8 +6,7 @@ use crate::{enter, memory, nanos};
 
 struct Foreign;
 
-// SAFETY: the functions called here do as the trait demands; all of the first 4 GiB is mapped to
-// itself.
+// SAFETY: the functions called do as the trait demands; the first 4 GiB are identity-mapped.
 unsafe impl Kernel for Foreign {
     fn nanos(&self) -> u64 {
         nanos()
@@ -28,8 +27,7 @@ unsafe impl Kernel for Foreign {
 
 static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
 
-/// Starts all CPUs that the firmware lists as enabled, and one that it does not list, if there is a
-/// `ghost`.
+/// Starts all CPUs that the firmware lists as enabled, and `ghost`, which it does not list.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // SAFETY: all of the first 4 GiB is mapped, and the firmware's tables do not change.
     let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);

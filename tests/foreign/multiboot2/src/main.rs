@@ -22,7 +22,7 @@ use x86_64::instructions::{hlt, port::Port};
 use x86_64::registers::model_specific::Msr;
 use x86_64::structures::idt::InterruptDescriptorTable;
 
-/// What all CPUs use until the first one tears it down.
+/// All CPUs use it until the first one tears it down.
 static OBJECT: Protected<u32, CacheAware<Cpus, [Slot; 256]>> = Protected::new(CacheAwareRundown::new(), 42);
 /// For each CPU that has used it: its APIC ID + 1.
 static USERS: [AtomicU32; 256] = [const { AtomicU32::new(0) }; 256];
@@ -122,8 +122,7 @@ unsafe extern "C" {
     fn wake();
 }
 
-/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are longer than asked for, never
-/// shorter.
+/// As if the counter ran at 5 GHz: no CPU's is faster, so waits are never too short.
 fn nanos() -> u64 {
     // SAFETY: every CPU with long mode has it.
     unsafe { _rdtsc() / 5 }

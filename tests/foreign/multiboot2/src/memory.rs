@@ -1,4 +1,4 @@
-//! What GRUB hands over, and the memory that it leaves.
+//! GRUB's information, and the memory that it leaves.
 
 use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,8 +41,7 @@ pub unsafe fn read(info: *const u32) -> (Option<u64>, Option<u32>) {
     (rsdp, number)
 }
 
-/// Where the usable memory (type 1) ends that begins at 0. Entries of 24 bytes: start, length,
-/// type.
+/// The end of the usable memory (type 1) from 0 on. Entries of 24 bytes: start, length, type.
 fn low_end(entries: &[u8]) -> u64 {
     let is_low = |entry: &&[u8]| u32_at(entry, 0) == 0 && u32_at(entry, 4) == 0 && entry[16] == 1;
     entries.chunks_exact(24).find(is_low).map_or(0, |entry| u32_at(entry, 8).into())

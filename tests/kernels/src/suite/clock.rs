@@ -1,5 +1,4 @@
-//! The clock: each source of its rate says the same, it never goes backwards, and the timers keep
-//! its time.
+//! The clock: all sources of its rate agree, it never goes backwards, and the timers keep its time.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -45,8 +44,7 @@ fn assert_right(rates: &Rates) {
     }
 }
 
-/// The host checks that those are there that its machine has, and what they say of the APIC's
-/// timer.
+/// The host checks that its machine's are there, and what they say of the APIC's timer.
 fn sources_agree() {
     assert_eq!(clock::rates_by(ClockSource::Auto), None);
     let there: Vec<_> = sources_there().collect();
@@ -90,7 +88,7 @@ fn time_never_goes_backwards() {
     assert!(latest.into_inner() > 0, "the clock stands still");
 }
 
-/// Ticks may be late or lost, as the host pleases; so many are never there before their time.
+/// The host may delay or lose ticks, but their number is never ahead of the time.
 fn ticks_do_not_come_early() {
     const TICKS: u32 = 20;
     let ticks: &PerCpu<AtomicU32> = leaked(PerCpu::new(|| AtomicU32::new(0)));

@@ -14,7 +14,7 @@ use x86_64::instructions::port::Port;
 use x86_64::instructions::{self, tables};
 use x86_64::structures::DescriptorTablePointer;
 
-/// What a scenario does once the machine is up.
+/// A scenario's work once the machine is up.
 type End = fn(&'static Machine) -> ExitCode;
 
 /// The scenarios, by name.

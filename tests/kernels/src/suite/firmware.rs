@@ -85,8 +85,7 @@ const UNHANDLED: u8 = 0x70;
 /// The local APIC's spurious interrupt.
 const SPURIOUS: u8 = 0xff;
 
-/// Vectors of exceptions that may come as interrupts, too: some exceptions have an error code,
-/// interrupts none.
+/// Exceptions' vectors may come as interrupts, too: some have an error code, interrupts none.
 const EXCEPTIONS: Range<u8> = 16..32;
 
 /// Interrupts to wait for, each a millisecond after the one before.
@@ -109,8 +108,7 @@ fn unexpected_interrupts_are_counted_and_ended() {
     });
 }
 
-/// In a handler whose interrupt is in service meanwhile: an end of interrupt that is not due would
-/// end that one.
+/// In a handler whose interrupt is in service meanwhile: a wrong end of interrupt would end it.
 fn spurious_interrupts_are_counted_and_not_ended() {
     in_service(|me| {
         let (strays, before) = (unexpected::stray(me), unexpected::spurious(me));
@@ -196,8 +194,7 @@ fn hardware_errors_are_recognised() {
     }
 }
 
-/// With no handler, and with one that does not claim them. The log has one line for each CPU: the
-/// host counts them.
+/// With no handler, and with one that does not claim them. The host counts one log line per CPU.
 fn unexpected_nmis_are_counted() {
     smp::run_on_each(&|me| {
         for send in [apic::send_nmi, ipi::nmi] {
@@ -281,7 +278,7 @@ fn wait_for(count: &dyn Fn() -> u64, by: u64) {
     with_timer(&mut || count() >= before + by);
 }
 
-/// Sleeps for so many ticks of the timer.
+/// Sleeps for this many ticks of the timer.
 fn sleep_for(ticks: u64) {
     let before = SLEPT.load(Ordering::Relaxed);
     with_timer(&mut || SLEPT.load(Ordering::Relaxed) >= before + ticks);

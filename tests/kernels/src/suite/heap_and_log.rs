@@ -1,4 +1,4 @@
-//! What all CPUs share and lock: the heap and the serial port.
+//! The parts that all CPUs share and lock: the heap and the serial port.
 
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -35,8 +35,7 @@ fn no_memory_is_given_out_twice() {
     });
 }
 
-/// More than there is memory, if nothing came back: 1 GiB in pieces of 64 KiB, from a heap of 64
-/// MiB.
+/// More than all memory, if nothing came back: 1 GiB in pieces of 64 KiB, from a heap of 64 MiB.
 fn freed_memory_comes_back() {
     let pieces = 16 * 1024 / cpu::count();
     smp::run_on_each(&|_| {
@@ -84,8 +83,7 @@ fn a_port_that_stands_still_is_given_up() {
     );
 }
 
-/// Every CPU writes lines, and interrupts itself to write others. The host checks that each is
-/// there, once and whole.
+/// CPUs write lines, also in interrupts of their own. The host finds each of them, once and whole.
 fn log_lines_stay_whole_among_interrupts() {
     let ticks: &PerCpu<AtomicUsize> = leaked(PerCpu::new(|| AtomicUsize::new(0)));
     test_kernels::set_on_tick(leaked(|| {

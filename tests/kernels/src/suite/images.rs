@@ -78,8 +78,7 @@ fn in_ticks_and_nmis(work: &'static (dyn Fn() + Sync + Send)) {
     }));
 }
 
-/// Returns when no handler does any work any more: the timers are stopped. An NMI may still be on
-/// its way.
+/// Returns when no handler works any more: the timers are stopped. An NMI may still be on its way.
 fn quiet() {
     ipi::set_nmi_handler(Some(|| {}));
     // An NMI handler that has begun is over before its CPU takes a call.

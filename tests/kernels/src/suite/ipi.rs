@@ -46,8 +46,7 @@ fn no_wake_up_is_lost_in_front_of_hlt() {
     const TRAP: u64 = 1 << 8;
     fn on_debug(frame: &mut Frame, interrupted_at: u64) {
         const STI_HLT: [u8; 2] = [0xfb, 0xf4];
-        // SAFETY: the code that continues when this handler returns, and the byte before or behind
-        // it.
+        // SAFETY: the code to continue when this handler returns, and the byte before or behind it.
         let code = |at: u64| unsafe { (at as *const [u8; 2]).read() };
         if code(interrupted_at) == STI_HLT {
             frame.rflags &= !TRAP;

@@ -29,8 +29,7 @@ use protocol::options::Scenario;
 
 kernel::bootloader_api::entry_point!(start, config = &kernel::BOOTLOADER_CONFIG);
 
-/// As [`kernel::main!`] does it, after damaging the firmware's tables and arming an NMI if the host
-/// asks for that.
+/// As [`kernel::main!`], after damaging firmware's tables and arming an NMI if the host asks.
 fn start(boot_info: &'static mut BootInfo) -> ! {
     monitor_nmi::tables::replace(boot_info);
     firmware::early::arm();

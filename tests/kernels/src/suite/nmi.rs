@@ -66,8 +66,7 @@ fn the_last_release_is_in_an_nmi<V: Variant + 'static>(new: fn() -> Rundown<V>) 
     }
 }
 
-/// The ticks of the BSP close, with its own thread, and those of all others, in the middle of an
-/// acquire or a release.
+/// The BSP's ticks close, amid its own thread's acquire or release, and amid those of all others.
 fn closed_in_a_handler_on_top_of_its_users<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     let device = leaked(Device::new(new()));
     let closed: &AtomicU64 = leaked(AtomicU64::new(0));

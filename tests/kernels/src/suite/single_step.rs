@@ -103,7 +103,7 @@ impl Operation {
 }
 
 /// # Safety
-/// The caller owns so many.
+/// The caller owns `n`.
 unsafe fn release<V: Variant>(object: &Rundown<V>, n: u32) {
     match n {
         0 => {}
@@ -114,7 +114,7 @@ unsafe fn release<V: Variant>(object: &Rundown<V>, n: u32) {
     }
 }
 
-/// What happens at the boundary.
+/// The deed at the boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Close,
@@ -129,8 +129,7 @@ enum Deed {
 enum Who {
     /// The debug handler, on top of the operation.
     Handler,
-    /// An NMI handler, on top of the debug handler; the NMI comes from another CPU, if there is
-    /// one.
+    /// An NMI handler, on top of the debug handler; the NMI is another CPU's, if there is one.
     Nmi,
     /// Another CPU, in an interrupt. The debug handler waits for it with interrupts on...
     Another,
@@ -237,8 +236,7 @@ fn background_is_done() -> bool {
 /// All operations with the deed at every boundary.
 fn all(who: Who, deed: Deed) {
     for operation in OPERATIONS {
-        // An open object cannot be opened, and another CPU's close of a closed one does not even
-        // interrupt this one.
+        // An open object cannot be opened; another CPU's close of a closed one interrupts nothing.
         let is_void = match deed {
             Deed::Open => !operation.closed,
             Deed::Close => who != Who::Handler && operation.closed,
@@ -257,8 +255,7 @@ fn all(who: Who, deed: Deed) {
     }
 }
 
-/// One run: the deed at the boundary with this number, which is returned. `before`: the operation
-/// comes first.
+/// One run: the deed at boundary number `place`, which is returned. `before`: operation first.
 fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: bool) -> Boundary {
     let nmis = barrier::statistics().nmis;
     let object = operation.prepare(per_cpu());
@@ -284,9 +281,8 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     });
     assert_eq!(steps, place + 1, "it did not come to this boundary");
     if who == Who::InBackground && barrier::statistics().nmis != nmis {
-        // Its host has kept this CPU from running, and the barrier's NMI may have come inside the
-        // debug handler and not at the boundary: this run shows nothing, and its counts may be
-        // wrong.
+        // Its host has kept this CPU from running, and the barrier's NMI may have come in the debug
+        // handler, not at the boundary: this run shows nothing, and its counts may be wrong.
         core::mem::forget(object);
         return interfere(operation, who, deed, place, before);
     }
@@ -320,9 +316,8 @@ fn interfere(operation: Operation, who: Who, deed: Deed, place: usize, before: b
     boundary
 }
 
-/// Performs the operation step by step up to the boundary with the number `place`, where `work` is
-/// done. Returns whether it was granted, and the number of steps. Never inlined: the steps are to
-/// be the same in all runs.
+/// Performs the operation step by step up to boundary number `place`, where `work` is done. Returns
+/// whether it was granted, and its steps. Never inlined: all runs must have the same steps.
 #[inline(never)]
 fn step_through(
     operation: Operation,
@@ -358,8 +353,7 @@ fn boundary(place: usize) -> Boundary {
 fn inner(operation: Operation, boundaries: &[Boundary]) -> Vec<usize> {
     let is_inside = |place: &usize| boundaries[*place].at != boundaries[*place].goes_on_at;
     let inside: Vec<usize> = (0..boundaries.len()).filter(is_inside).collect();
-    // Behind the test, the jump and the load of the offset; a jump that is taken leaves the
-    // sequence.
+    // Behind the test, the jump, and the offset's load; a jump that is taken leaves the sequence.
     let expected = if operation.closed { 1 } else { 3 };
     assert_eq!(inside.len(), expected, "{operation:?}: {boundaries:x?}");
     let first = inside[0];

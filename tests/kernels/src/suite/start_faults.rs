@@ -1,5 +1,4 @@
-//! Faults while CPUs start, as the option `fault` asks: the fault is reported, the CPU is left out,
-//! and the rest goes on.
+//! Faults while CPUs start, by the option `fault`: reported, the CPU left out, the rest goes on.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -49,8 +48,7 @@ fn it_is_reported(machine: &'static Machine) {
     let bring_up = &machine.bring_up;
     for id in &bring_up.missing {
         let faults = faults().into_iter().filter(|faulted| faulted == id);
-        // Once for each time it was started. A CPU that is late, missing or never started records
-        // no fault.
+        // Once per start. A CPU that is late, missing or never started records no fault.
         let is_innocent = fault.is_none_or(|kind| kind.is_a_delay() || kind == FaultKind::Memory);
         let expected = if is_innocent { 0 } else { 2 };
         assert_eq!(faults.count(), expected, "{id}");
@@ -78,8 +76,7 @@ fn it_is_reported(machine: &'static Machine) {
     assert_eq!(bring_up.clocks.len(), cpu::count() - 1);
 }
 
-/// All CPUs that are online take interrupts and run work, and an object that all of them use is
-/// torn down.
+/// All online CPUs take interrupts and run work, and an object that they all use is torn down.
 fn the_rest_goes_on() {
     they_take_interrupts();
     only_those_online_work();

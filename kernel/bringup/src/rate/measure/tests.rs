@@ -9,8 +9,7 @@ use crate::rate::Counter;
 const TSC_HZ: u64 = 2_294_608_000;
 const APIC_HZ: u64 = 62_500_000;
 
-/// A machine whose time goes on with every reading of a counter, and which loses its CPU now and
-/// then.
+/// A machine whose time goes on with every counter reading, and which loses its CPU now and then.
 struct Machine {
     reference: Counter,
     /// In picoseconds.
@@ -18,9 +17,9 @@ struct Machine {
     /// How long a reading takes.
     reading_ps: u128,
     readings: Cell<u64>,
-    /// The CPU is away after so many readings, for so many microseconds.
+    /// Absences of the CPU: after how many readings, for how many microseconds.
     absences: RefCell<Vec<(u64, u64)>>,
-    /// What the reference has come to. After so many readings it stops.
+    /// The reference's count. It stops after this many readings.
     count: Cell<u64>,
     stops_after: u64,
 }
@@ -92,7 +91,7 @@ fn is_doubtful(measured: Option<Measured>) -> bool {
 }
 
 #[test]
-fn a_round_of_the_8254_that_nobody_saw_is_noticed() {
+fn an_unseen_round_of_the_8254_is_noticed() {
     let round_us = 54_925;
     for more_us in [0, 100, 2_000, 4_000, 20_000, 50_000] {
         let by = |absences: &mut dyn Iterator<Item = u64>| {

@@ -1,22 +1,22 @@
 use super::{Stated, by_cpu, by_hypervisor};
 use crate::cpuid::{
     AMD, Cpuid, INTEL,
-    tests::{Answer, cpuid},
+    tests::{CpuidLeaf, cpuid},
 };
 
 const HYPERVISOR: u32 = 1 << 31;
 
 /// Leaf 1 of a CPU of family 6.
-const fn model(model: u32, ecx: u32) -> Answer {
+const fn model(model: u32, ecx: u32) -> CpuidLeaf {
     let eax = (model >> 4) << 16 | 6 << 8 | (model & 0xf) << 4;
     (1, 0, [eax, 0, ecx, 0])
 }
 
-const fn ratio(denominator: u32, numerator: u32, crystal_hz: u32) -> Answer {
+const fn ratio(denominator: u32, numerator: u32, crystal_hz: u32) -> CpuidLeaf {
     (0x15, 0, [denominator, numerator, crystal_hz, 0])
 }
 
-const fn base(mhz: u32) -> Answer {
+const fn base(mhz: u32) -> CpuidLeaf {
     (0x16, 0, [mhz, 4_900, 100, 0])
 }
 
@@ -27,14 +27,14 @@ fn rates(stated: Option<Stated>) -> Option<Rates> {
     stated.map(|it| (it.tsc_hz, it.apic_timer_hz.unwrap_or(0)))
 }
 
-/// What a CPU says whose highest leaf is 0x16.
-fn of_cpu(vendor: [u32; 3], answers: &[Answer]) -> Option<Rates> {
+/// The rates by a CPU whose highest leaf is 0x16.
+fn of_cpu(vendor: [u32; 3], answers: &[CpuidLeaf]) -> Option<Rates> {
     rates(by_cpu(&Cpuid::by(&cpuid(0x16, vendor, answers))))
 }
 
 #[test]
 fn what_the_cpu_states() {
-    let machines: [(&str, &[Answer], Option<Rates>); 10] = [
+    let machines: [(&str, &[CpuidLeaf], Option<Rates>); 10] = [
         (
             "Alder Lake, as its data sheet has it: 38.4 MHz",
             &[model(0x97, 0), ratio(2, 130, 38_400_000), base(2_500)],

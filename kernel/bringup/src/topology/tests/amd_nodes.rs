@@ -8,19 +8,18 @@ use std::vec;
 use std::vec::Vec;
 
 use super::super::{CacheKind, Topology};
-use super::{AMD, Answer, topology};
+use super::{AMD, CpuidLeaf, topology};
 
-/// Leaves of an Opteron with so many cores per node, on a core of this node of the machine's.
-/// `size` is the width of the field for cores.
-fn opteron(cores: u32, node: u32, size: u32) -> Vec<Answer> {
+/// Leaves of an Opteron with `cores` per node, on a core of this node of the machine. `size` is the
+/// width of the field for cores.
+fn opteron(cores: u32, node: u32, size: u32) -> Vec<CpuidLeaf> {
     let l3 = (cores - 1) << 14 | 0x163;
     vec![
         // Family 15h, model 1, stepping 2.
         (1, 0, [0x0060_0f12, 0, 0, 1 << 28]),
         (0x8000_0000, 0, [0x8000_001e, 0, 0, 0]),
         (0x8000_0008, 0, [0x3030, 0, size << 12 | (2 * cores - 1), 0]),
-        // The L1 cache for data is a core's, those for instructions and of level 2 are a compute
-        // unit's.
+        // The L1 data cache is a core's; the L1 instruction cache and L2 are a compute unit's.
         (0x8000_001d, 0, [0x121, 0x00c0_003f, 0x3f, 0]),
         (0x8000_001d, 1, [0x4122, 0x0040_003f, 0x1ff, 0]),
         (0x8000_001d, 2, [0x4143, 0x03c0_003f, 0x7ff, 0]),

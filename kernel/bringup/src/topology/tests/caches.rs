@@ -3,7 +3,7 @@
 use core::arch::x86_64::CpuidResult;
 
 use super::super::{Cache, CacheKind, Topology};
-use super::{AMD, Answer, Cpuid, INTEL, topology};
+use super::{AMD, Cpuid, CpuidLeaf, INTEL, topology};
 use crate::ApicId;
 
 /// The lowest APIC ID that shares it comes last.
@@ -17,10 +17,9 @@ const L1I: (u8, CacheKind) = (1, CacheKind::Instruction);
 const L2: (u8, CacheKind) = (2, CacheKind::Unified);
 const L3: (u8, CacheKind) = (3, CacheKind::Unified);
 
-/// The highest leaf, the vendor, the answers, an APIC ID; the caches, each with the lowest ID that
-/// shares it.
+/// Highest leaf, vendor, answers, an APIC ID; the caches, each with the lowest ID that shares it.
 type Machine =
-    (&'static str, u32, [u32; 3], &'static [Answer], u32, &'static [((u8, CacheKind), u32)]);
+    (&'static str, u32, [u32; 3], &'static [CpuidLeaf], u32, &'static [((u8, CacheKind), u32)]);
 
 const MACHINES: [Machine; 5] = [
     (

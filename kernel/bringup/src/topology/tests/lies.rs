@@ -2,10 +2,9 @@
 
 use core::{arch::x86_64::CpuidResult, cell::Cell};
 
-use super::{AMD, ApicId, Cpuid, HYGON, INTEL, Shape, Topology};
+use super::{AMD, ApicId, Cpuid, HYGON, INTEL, IdFields, Topology};
 
-/// Number of machines to try. Each is derived from its number alone, so a failure can be
-/// reproduced.
+/// Number of machines to try. Each is derived from its number alone: failures reproduce.
 const MACHINES: u64 = 200_000;
 
 /// A machine whose CPUID returns anything.
@@ -22,10 +21,10 @@ impl Liar {
         if self.number.is_multiple_of(2) { id } else { id & 0xff }
     }
 
-    fn read(&self, id: u32) -> (Shape, Topology) {
+    fn read(&self, id: u32) -> (IdFields, Topology) {
         let read = |leaf, sub_leaf| self.answer(leaf, sub_leaf);
         let cpuid = Cpuid::by(&read);
-        (Shape::of(&cpuid), Topology::by(&cpuid, ApicId::new(id)))
+        (IdFields::of(&cpuid), Topology::by(&cpuid, ApicId::new(id)))
     }
 
     fn answer(&self, leaf: u32, sub_leaf: u32) -> CpuidResult {

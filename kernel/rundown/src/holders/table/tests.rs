@@ -26,18 +26,22 @@ fn raw(cpu: usize, count: u32) -> Holder {
 }
 
 /// There is room for it.
-fn add<'a, const N: usize>(table: &'a Table<N>, object: ObjectId, holder: &Holder) -> Claim<'a, N> {
+fn add<'a, const N: usize>(
+    table: &'a HolderTable<N>,
+    object: ObjectId,
+    holder: &Holder,
+) -> Claim<'a, N> {
     let claim = table.add(object, holder);
     assert!(claim.entry.is_some());
     claim
 }
 
-fn listed<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<Holder> {
+fn listed<const N: usize>(table: &HolderTable<N>, object: ObjectId) -> Vec<Holder> {
     table.holders(object).collect()
 }
 
 /// CPU and count of each holder, sorted.
-fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32)> {
+fn counts<const N: usize>(table: &HolderTable<N>, object: ObjectId) -> Vec<(usize, u32)> {
     let holders = listed(table, object).into_iter();
     let mut counts: Vec<_> = holders.map(|holder| (holder.cpu, holder.count)).collect();
     counts.sort_unstable();
@@ -46,7 +50,7 @@ fn counts<const N: usize>(table: &Table<N>, object: ObjectId) -> Vec<(usize, u32
 
 #[test]
 fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
-    let table = Table::<2>::new();
+    let table = HolderTable::<2>::new();
     let half = table.entries[0].claim().expect("free");
     // As a handler might do just then.
     let mut claim = add(&table, object(0), &guard(0, 1));
@@ -56,7 +60,7 @@ fn a_handler_that_interrupts_the_filling_in_finds_a_sound_table() {
     claim.end();
     table.clear(object(0), 0);
     // Back from the handler.
-    table.entries[0].fill(half.with(Phase::Raw, 1), object(0), &raw(0, 1));
+    table.entries[0].fill(half.with(EntryPhase::Raw, 1), object(0), &raw(0, 1));
     assert_eq!(counts(&table, object(0)), [(0, 1)]);
 }
 
@@ -66,7 +70,7 @@ fn tagged(cpu: usize, tag: usize, count: u32) -> Holder {
 
 #[test]
 fn a_wrong_tag_goes_unnoticed_while_something_is_unlisted() {
-    let table = Table::<1>::new();
+    let table = HolderTable::<1>::new();
     let listed_one = tagged(0, 7, 1);
     add(&table, object(0), &listed_one);
     assert!(table.add(object(0), &tagged(0, 8, 1)).entry.is_none());
@@ -77,7 +81,7 @@ fn a_wrong_tag_goes_unnoticed_while_something_is_unlisted() {
 
 #[test]
 fn a_dropped_object_leaves_nothing() {
-    let table = Table::<2>::new();
+    let table = HolderTable::<2>::new();
     let mut claim = add(&table, object(0), &guard(0, 1));
     add(&table, object(1), &guard(0, 1));
     table.add(object(0), &raw(0, 4));
@@ -100,8 +104,8 @@ fn genuine(number: u32) -> Holder {
 }
 
 #[test]
-fn nobody_sees_a_mixture_of_two_holders() {
-    let table = Table::<1>::new();
+fn no_reader_sees_a_mixture_of_two_holders() {
+    let table = HolderTable::<1>::new();
     let hammer = &|index: u32| {
         for round in 0..300_000 {
             // The first object has the even numbers, the second the odd ones.
@@ -139,7 +143,7 @@ fn nobody_sees_a_mixture_of_two_holders() {
 /// With tags they find their own.
 #[test]
 fn releases_that_chase_each_other_leave_nothing() {
-    let table = Table::<16>::new();
+    let table = HolderTable::<16>::new();
     thread::scope(|scope| {
         for cpu in 0..3 {
             let table = &table;

@@ -16,7 +16,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicU32, Ordering};
 use std::{fs, io};
 
-use super::super::key::{Key, keeping_errno};
+use super::super::key::{TlsKey, keeping_errno};
 use crate::state::Unavailable;
 
 /// Stands before the code that the kernel may send a thread to (`RSEQ_SIG` in glibc's `bits/rseq.h`
@@ -39,21 +39,20 @@ const UNREGISTER: c_int = 1;
 /// The data that every sequence reads. Written before there is a counter, always the same: a thread
 /// that has a counter got it from one that had seen this, so all loads are Relaxed.
 #[repr(align(128))] // Nothing near it is written.
-pub(super) struct Layout {
-    /// From the thread pointer to the thread's `struct rseq`; 0 until it is known. (The C library's
-    /// own data begins at 0.)
+pub(super) struct RseqData {
+    /// From thread pointer to the thread's `struct rseq`; 0 (the C library's data): not yet known.
     offset: AtomicIsize,
     /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
 }
 
-static LAYOUT: Layout = Layout { offset: AtomicIsize::new(0), cpus: AtomicU32::new(0) };
+static DATA: RseqData = RseqData { offset: AtomicIsize::new(0), cpus: AtomicU32::new(0) };
 
 /// From the thread pointer to the thread's `struct rseq`.
 #[inline]
 pub(super) fn offset() -> isize {
-    // Relaxed: pairs with nothing, see `Layout`.
-    LAYOUT.offset.load(Ordering::Relaxed)
+    // Relaxed: pairs with nothing, see `RseqData`.
+    DATA.offset.load(Ordering::Relaxed)
 }
 
 /// The running CPU, below [`cpus`], if the thread's `rseq` is registered. A hint: it may be another
@@ -74,15 +73,15 @@ pub(in super::super) fn cpu_hint() -> Option<usize> {
 fn locate() -> isize {
     let offset = glibc_offset().unwrap_or_else(own_offset);
     // Relaxed: pairs with nothing, it is nothing but a number.
-    LAYOUT.offset.store(offset, Ordering::Relaxed);
+    DATA.offset.store(offset, Ordering::Relaxed);
     offset
 }
 
 /// How many CPUs there can be.
 #[inline]
 pub(super) fn cpus() -> usize {
-    // Relaxed: pairs with nothing, see `Layout`.
-    LAYOUT.cpus.load(Ordering::Relaxed) as usize
+    // Relaxed: pairs with nothing, see `RseqData`.
+    DATA.cpus.load(Ordering::Relaxed) as usize
 }
 
 /// Finds glibc's registration, or makes the calling thread's own. Once.
@@ -90,8 +89,8 @@ pub(super) fn prepare() -> Result<(), Unavailable> {
     if locate() == own_offset() {
         register()?;
     }
-    // Relaxed: pairs with nothing, see `Layout`.
-    LAYOUT.cpus.store(possible_cpus(), Ordering::Relaxed);
+    // Relaxed: pairs with nothing, see `RseqData`.
+    DATA.cpus.store(possible_cpus(), Ordering::Relaxed);
     cpu_hint().map(drop).ok_or(Unavailable::Unsupported(
         "this thread has no rseq, although its libc says so; use CacheAwareRundown",
     ))
@@ -137,7 +136,7 @@ fn register() -> Result<(), Unavailable> {
 
 /// A thread's memory may be freed before the kernel ends the thread, and must not be while the
 /// kernel writes there. So a thread-specific destructor ends the registration first.
-static AT_EXIT: Key = Key::new(unregister);
+static AT_EXIT: TlsKey = TlsKey::new(unregister);
 
 extern "C" fn unregister(_: *mut c_void) {
     // Where it fails, the thread was not registered.
@@ -279,7 +278,7 @@ fn cpus_in_a_mask() -> u32 {
     // Linux has at most 8,192 CPUs on x86-64 (`NR_CPUS`, arch/x86/Kconfig).
     const MOST: u32 = 1 << 13;
     let mut mask = [0_u8; MOST as usize / 8];
-    // SAFETY: a place for so many bytes. (The C library's function does not return their number.)
+    // SAFETY: a place for that many bytes. (The C library's function does not return their number.)
     let written =
         unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr()) };
     u32::try_from(written).map_or(MOST, |bytes| bytes * 8)

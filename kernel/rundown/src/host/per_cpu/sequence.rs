@@ -40,8 +40,7 @@ pub(super) unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
     true
 }
 
-/// The assembly of [`add_if_open`], which returns unless it adds. The number comes as value and
-/// operand.
+/// The assembly of [`add_if_open`]; returns unless it adds. The number comes as value and operand.
 ///
 /// `rseq` leads to this thread's `struct rseq`. A negative number there is no CPU's; the others are
 /// below [`rseq::cpus`], as the kernel promises. (To compare them would be one load more, and a

@@ -17,8 +17,7 @@ const RATE: u32 = 1_000;
 
 /// Has the 8254 tick 1,000 times a second. Whether it interrupts anything depends on the others.
 pub(super) fn start_8254() {
-    // Intel 8254 data sheet: channel 0, low byte then high byte, mode 2. Its clock: see
-    // `kernel::clock`.
+    // Intel 8254 data sheet: channel 0, low byte, high byte, mode 2. Its clock: `kernel::clock`.
     let count = (1_193_182 / RATE) as u16;
     write_port(0x43, 0x34);
     for byte in count.to_le_bytes() {
@@ -34,8 +33,7 @@ pub(super) fn stop_8254() {
 
 /// Opens the first line of the 8259s, that of the 8254, and has this CPU listen to them.
 pub(super) fn open_8259() {
-    /// LINT0 in the local vector table: what the 8259s ask for, at the vector that they name (Intel
-    /// SDM 3A, figure 11-8).
+    /// LINT0 in the local vector table: the 8259s' requests and vectors (SDM 3A, figure 11-8).
     const EXTERNAL: u32 = 0b111 << 8;
     write_port(0x21, 0xfe);
     if apic::local().is_x2() {
@@ -53,8 +51,7 @@ pub(super) fn use_no_register() {
     }
 }
 
-/// Opens the 8254's entry in the I/O APIC, whether or not the firmware lists it: to this vector on
-/// one CPU, or on all.
+/// Opens the 8254's entry in the I/O APIC, listed or not: to this vector on one CPU, or on all.
 pub(super) fn open_io_apic(vector: u8, cpu: Option<CpuIndex>) {
     // Intel 82093AA data sheet: two registers of memory, one chooses and the other one writes; two
     // for each pin from 0x10 on. The 8254 is at pin 2 of every PC that has one.
@@ -77,8 +74,7 @@ pub(super) fn start_hpet() -> bool {
     const RUN: u32 = 1 << 0;
     const LEGACY_REPLACEMENT: u32 = 1 << 1;
     const INTERRUPTS: u32 = 1 << 2;
-    // 2.3.8: periodic; the next write of the comparator is of its start, the one after that of its
-    // period; 32 bits.
+    // 2.3.8: periodic; the comparator's next write is its start, the one after its period; 32 bits.
     const PERIODIC: u32 = 1 << 3;
     const SET_VALUE: u32 = 1 << 6;
     const BITS_32: u32 = 1 << 8;

@@ -37,8 +37,7 @@ impl Loaded {
         let exports = unsafe { IMAGE.load(&IMPORTS) };
         let table = registered.then(|| {
             let table = Box::new(RestartTable::new());
-            // SAFETY: the image has said where its table is, and done nothing else; `drop` takes it
-            // out.
+            // SAFETY: the image has only said where its table is; `drop` takes it out.
             unsafe { images::register(&table, exports.sequences) }.expect("nothing in its way");
             table
         });
@@ -68,8 +67,7 @@ impl Drop for Loaded {
             // SAFETY: nothing is executed in it any more.
             unsafe { images::unregister(table) }.expect("registered");
         }
-        // The table first, so that it is poisoned for as long as possible when it is looked at
-        // after all.
+        // The table first, so that it is poisoned early when it is looked at after all.
         drop(self.table.take());
         // SAFETY: as above.
         unsafe { IMAGE.destroy() };

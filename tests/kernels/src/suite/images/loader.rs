@@ -91,9 +91,8 @@ impl Image {
         unsafe { exports.assume_init() }
     }
 
-    /// Overwrites the image: code by breakpoints, which would end this guest; all else by entries
-    /// of a table of sequences that say that every address is within one that starts at 0, which
-    /// would, too.
+    /// Overwrites the image: code by breakpoints, which would end this guest; all else by table
+    /// entries that put every address into a sequence that starts at 0, which would, too.
     ///
     /// # Safety
     /// It is loaded, and nothing uses it any more.
@@ -126,8 +125,7 @@ impl Image {
         let parent = PageTableFlags::PRESENT | PageTableFlags::WRITABLE;
         let [level_2, level_1] = [&LEVEL_2, &LEVEL_1].map(|table| table.0.get());
         let level_4 = table(Cr3::read().0.start_address());
-        // Nothing else changes this part of the tables, and no CPU remembers an entry that was
-        // absent.
+        // Nothing else changes this part of the tables, and no CPU caches an absent entry.
         //
         // SAFETY: the table that this CPU uses, and its entry for the kernel.
         let upper = unsafe { entry(level_4, 511) };
@@ -170,7 +168,7 @@ fn place(address: u64, bytes: usize) -> *mut u8 {
 }
 
 const PAGE: usize = 4096;
-/// What the image may take.
+/// The most that the image may take.
 const MEMORY_BYTES: usize = 16 * PAGE;
 /// And its file, without what comes behind the last segment, such as symbols.
 const FILE_MOST: usize = MEMORY_BYTES + 4 * PAGE;

@@ -48,8 +48,7 @@ impl Operation {
         object
     }
 
-    /// For each boundary in the image's code, its number and whether it is inside a sequence: leads
-    /// to another address.
+    /// The boundaries in the image's code: number, and whether it is in a sequence (is redirected).
     fn boundaries(self, image: &Loaded) -> Vec<(usize, bool)> {
         let object = self.object();
         let (granted, steps) = self.stepped(image, &object, usize::MAX, &|| {});
@@ -71,8 +70,7 @@ impl Operation {
     }
 }
 
-/// Three boundaries inside, behind the test, the jump and the load, if the table is registered; and
-/// none if not.
+/// Three boundaries inside, behind test, jump and load, if the table is registered; none if not.
 pub(crate) fn its_sequences_are_found() {
     for operation in OPERATIONS {
         let registered = Loaded::new(true);

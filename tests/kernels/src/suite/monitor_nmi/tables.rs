@@ -62,8 +62,7 @@ pub(crate) fn replace(boot_info: &mut BootInfo) {
     let entries = core::str::from_utf8(entries).expect("text");
     let offset = boot_info.physical_memory_offset.into_option().expect("mapped");
     let at = |address: u64, length: usize| {
-        // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, and no code writes
-        // to them.
+        // SAFETY: all memory is mapped at `offset`; SeaBIOS's tables are whole, not written to.
         unsafe { slice::from_raw_parts((offset + address) as *const u8, length) }
     };
     let table = |address: u64| at(address, u32_at(at(address, 8), 4) as usize);

@@ -34,8 +34,7 @@ static AT_THE_BOUNDARY: Work = Work::none();
 pub(crate) static IN_NMI: Work = Work::none();
 pub(crate) static IN_BACKGROUND: Work = Work::none();
 
-/// For each step, the address that it led to, and the one to go on at. A late release that wakes
-/// a waiter takes the most.
+/// Per step, the address that it led to, and the one to go on at. Late releases take the most.
 pub(crate) static TRACE: [[AtomicU64; 2]; 4096] =
     [const { [const { AtomicU64::new(0) }; 2] }; 4096];
 
@@ -66,7 +65,7 @@ fn on_step(frame: &mut Frame, interrupted_at: u64) {
     }
 }
 
-/// What a handler is to do, which itself can only be a `fn`: a closure on a caller's stack.
+/// A handler's work, since the handler can only be a `fn`: a closure on a caller's stack.
 pub(crate) struct Work(AtomicPtr<&'static (dyn Fn() + Sync)>);
 
 impl Work {
