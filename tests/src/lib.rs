@@ -28,6 +28,7 @@ pub mod shape;
 use std::cmp::Reverse;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
@@ -51,7 +52,10 @@ macro_rules! events {
 /// The chosen cases' guests are built before the first one runs; `--list` does not build or boot.
 #[must_use]
 pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Many guests wait, for a timeout or for a CPU that stays silent, and leave theirs to others.
+    let host_cpus = thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(2 * host_cpus);
     let show = arguments.nocapture;
     let times = Arc::new(Mutex::new(Vec::new()));
     let named = scenarios.into_iter().flat_map(|(scenario, cases)| {
