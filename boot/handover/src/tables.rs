@@ -54,8 +54,8 @@ unsafe impl FrameAllocator<Size4KiB> for Frames {
     }
 }
 
-/// Bytes that [`PageTables`] take at most, for an image and a stack of these sizes, this much physical
-/// memory, and two small ranges elsewhere.
+/// Bytes that [`PageTables`] take at most, for an image and a stack of these sizes, this much
+/// physical memory, and two small ranges elsewhere.
 #[must_use]
 pub fn bytes_needed(image: u64, mapped: u64, stack: u64) -> u64 {
     // A level-3 table per 512 GiB, a level-2 table per GiB, a level-1 table per 2 MiB of image or
