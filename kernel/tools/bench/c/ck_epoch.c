@@ -5,26 +5,27 @@
 #include <stdlib.h>
 
 static ck_epoch_t epoch;
+static __thread ck_epoch_record_t *own;
 
 __attribute__((constructor)) static void initialise(void) { ck_epoch_init(&epoch); }
 
-void *peer_ck_enter(void)
+void peer_ck_enter(void)
 {
-    ck_epoch_record_t *record = ck_epoch_recycle(&epoch, NULL);
-
-    if (record != NULL)
-        return record;
-    record = aligned_alloc(CK_MD_CACHELINE, (sizeof(*record) + CK_MD_CACHELINE - 1) / CK_MD_CACHELINE * CK_MD_CACHELINE);
-    if (record == NULL)
+    own = ck_epoch_recycle(&epoch, NULL);
+    if (own != NULL)
+        return;
+    own = aligned_alloc(CK_MD_CACHELINE, (sizeof(*own) + CK_MD_CACHELINE - 1) / CK_MD_CACHELINE * CK_MD_CACHELINE);
+    if (own == NULL)
         abort();
-    ck_epoch_register(&epoch, record, NULL);
-    return record;
+    ck_epoch_register(&epoch, own, NULL);
 }
 
-void peer_ck_leave(void *record) { ck_epoch_unregister(record); }
+void peer_ck_leave(void) { ck_epoch_unregister(own); }
 
-void peer_ck_pairs(void *record, uint64_t pairs)
+void peer_ck_pairs(uint64_t pairs)
 {
+    ck_epoch_record_t *record = own;
+
     while (pairs--) {
         ck_epoch_begin(record, NULL);
         __asm__ volatile("" ::: "memory");

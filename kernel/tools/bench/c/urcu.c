@@ -12,21 +12,12 @@
 #define URCU(name) urcu_memb_##name
 #endif
 
-void *PEER(enter)(void)
-{
-    URCU(register_thread)();
-    return 0;
-}
+void PEER(enter)(void) { URCU(register_thread)(); }
 
-void PEER(leave)(void *thread)
-{
-    (void)thread;
-    URCU(unregister_thread)();
-}
+void PEER(leave)(void) { URCU(unregister_thread)(); }
 
-void PEER(pairs)(void *thread, uint64_t pairs)
+void PEER(pairs)(uint64_t pairs)
 {
-    (void)thread;
     while (pairs--) {
         URCU(read_lock)();
         __asm__ volatile("" ::: "memory");

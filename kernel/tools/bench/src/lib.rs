@@ -1,9 +1,7 @@
 //! How `rundown` and its peers are measured: [pinned threads](Workers), and [tables](Table) of
-//! [paired rounds](Table::measured) that are printed, saved as JSON and [drawn](picture).
-//!
-//! `cargo bench --package bench` prints the tables and writes
+//! [paired rounds](Table::measured). `cargo bench --package bench` prints them and writes
 //! `target/bench/{pairs.json,pairs.svg,teardowns.svg}`; `-- --help` lists its parts. The contenders
-//! themselves are in `benches/rundown/contenders.rs`, one entry each.
+//! are in `benches/rundown/contenders.rs`, one entry each.
 //!
 //! # Why a loop of its own
 //!
@@ -19,19 +17,15 @@
 //! object that all threads use. Where a peer needs something per thread (a hazard pointer, a read
 //! handle), it is made before and used again, as its documentation advises.
 //!
-//! The per-CPU variant is measured in both its forms. As in a kernel, relative to GS: each thread
-//! is pinned and has an [area](pinned) that its GS base points to. Nothing restarts a thread's
-//! sequence there, and nothing has to, as those objects stay open. And as on Linux, by `rseq`; its
-//! teardowns are real, with barriers by `membarrier`. (The per-CPU and the plain variant have no
-//! slots: their teardowns are the same for every number of them.)
-//!
-//! `diagnosis` is measured by another build of the crate, `kernel/tools/diagnosis`, in the same
-//! table.
+//! The per-CPU variant is measured in both its forms: as in a kernel, relative to [GS](pinned), on
+//! objects that stay open; and as on Linux, by `rseq`, where its teardowns are real, with barriers
+//! by `membarrier`. (The per-CPU and the plain variant have no slots: their teardowns are the same
+//! for every number of them.) `diagnosis` is measured by another build of the crate,
+//! `kernel/tools/diagnosis`, in the same table.
 //!
 //! Everything is compiled with fat LTO; the workspace's manifest says why. A measurement during
 //! which another process took a CPU is repeated a few times; how many figures were disturbed
-//! nevertheless stands above the tables. A hypervisor's share is not seen: the medians are for
-//! that.
+//! nevertheless stands above the tables. A hypervisor's share is not seen: medians are for that.
 
 // Only this package uses it.
 #![expect(missing_docs)]
@@ -47,10 +41,10 @@ mod teardown;
 mod workers;
 
 pub use machine::Machine;
-pub use objects::{creation, objects, shuffled, uses, with_objects};
-pub use pairs::{Contender, LOCKED, UNLOCKED, WINDOWS, pairs};
+pub use objects::{Crowd, creation, objects, shuffled, uses, with_objects};
+pub use pairs::{LOCKED, UNLOCKED, WINDOWS, pairs};
 pub use pinned::{OwnWord, Pinned, cpu};
-pub use stopwatch::{Bench, Object, Stopwatch, time};
-pub use table::{Group, Rounds, Row, Table, progress};
-pub use teardown::{Closable, Kind, batches, teardowns};
+pub use stopwatch::{Bench, Lap, MakeObject, Object, Stopwatch, shared, time};
+pub use table::{Contender, Group, Rounds, Row, Table, progress};
+pub use teardown::{Closable, MakeClosable, batches, many, teardowns};
 pub use workers::Workers;

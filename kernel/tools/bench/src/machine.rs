@@ -22,7 +22,11 @@ impl Machine {
     /// This one, now.
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let field = |name| field(&cpuinfo, name).unwrap_or("?");
+        // The first line with exactly this name.
+        let field = |name| {
+            let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+            fields.find(|(key, _)| key.trim_end() == name).map_or("?", |(_, value)| value.trim())
+        };
         let output = |program: &str, argument: &str| {
             let output = Command::new(program).env("TZ", "UTC").arg(argument).output();
             let output = output.map_or_else(|_| b"?".to_vec(), |output| output.stdout);
@@ -33,26 +37,18 @@ impl Machine {
             0x8000_0006.. => __cpuid(0x8000_0006).ecx >> 16,
             _ => 0,
         };
+        let [name, family, model, stepping] =
+            ["model name", "cpu family", "model", "stepping"].map(field);
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
         let is_virtual = field("flags").split(' ').any(|flag| flag == "hypervisor");
+        let kind = if is_virtual { ", virtual machine" } else { "" };
         Self {
             hardware: format!(
-                "{} (family {}, model {}, stepping {}), {} CPUs, L2 {l2_kib} KiB{}",
-                field("model name"),
-                field("cpu family"),
-                field("model"),
-                field("stepping"),
-                thread::available_parallelism().map_or(1, usize::from),
-                if is_virtual { ", virtual machine" } else { "" },
+                "{name} (family {family}, model {model}, stepping {stepping}), {cpus} CPUs, L2 {l2_kib} KiB{kind}"
             ),
             software: [&output("uname", "-sr"), env!("BENCH_RUSTC"), &output("date", "+%Y-%m-%d")]
                 .join("; "),
             l2_bytes: (l2_kib as usize) << 10,
         }
     }
-}
-
-/// The first line of /proc/cpuinfo with exactly this name.
-fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
-    fields.find_map(|(key, value)| (key.trim_end() == name).then(|| value.trim()))
 }

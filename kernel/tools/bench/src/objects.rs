@@ -4,47 +4,55 @@
 //! All other figures are of one object, which stays in the first cache. Here each use finds another
 //! one: what counts is how many cache lines a use touches, and what objects there are besides.
 
-use std::cell::Cell;
 use std::sync::Mutex;
 
-use rundown::{HostPlatform, PerCpuRundown};
+use rundown::{HostPlatform, PerCpuRundown, Slot};
 
 use crate::stopwatch::median;
-use crate::{Bench, Contender, Group, Machine, Rounds, Stopwatch, Table, time};
+use crate::{Bench, Contender, Group, Lap, Machine, Object, Rounds, Stopwatch, Table, time};
 
 /// How many objects there are.
 const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
 
+/// Many objects, which are used like one.
+pub struct Crowd {
+    /// How many cache lines of one a use touches.
+    pub lines: usize,
+    /// How many slots one has.
+    pub slots: usize,
+    /// Makes so many.
+    pub make: Box<dyn Fn(usize) -> Object>,
+}
+
 /// Measures a use of each crowd, by one thread. Objects are made anew for each measurement, so that
 /// the median is over several places in memory, too.
-pub fn objects(bench: &Bench, crowds: &[Contender]) -> Table {
-    /// A crowd that takes more memory than this is left out.
+pub fn objects(bench: &Bench, crowds: &[Contender<Crowd>]) -> Table {
+    /// A crowd whose slots take more memory than this is left out.
     const MEMORY: usize = 1 << 30;
     /// How many rounds, at most: to make the objects anew takes long.
     const ROUNDS: usize = 11;
     let title = "one of many objects, picked at random: acquire, read the value, release; one thread, ns, by objects";
-    let left = Cell::new(ROUNDS * crowds.len() * COUNTS.len());
     // Whether a library's memory is on huge pages would be chance.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let mut table =
-        Table::measured(bench, title, &COUNTS, crowds, Contender::row, |crowd, &count| {
-            let is_late = left.replace(left.get().saturating_sub(1)) == 0;
-            if is_late || crowd.bytes * count > MEMORY {
-                return vec![];
-            }
-            // Joins freed memory, so that small objects are made side by side, as in a new process,
-            // whatever was measured before.
-            #[cfg(target_env = "gnu")]
-            // SAFETY: any thread may ask at any time.
-            unsafe {
-                libc::malloc_trim(0)
-            };
-            vec![bench.pair(1, || (crowd.make)(count))]
-        });
+    let rounds = bench.rounds.min(ROUNDS);
+    let mut table = Table::measured(rounds, title, &COUNTS, crowds, &[], |crowd, &count| {
+        if crowd.slots * size_of::<Slot>() * count > MEMORY {
+            return vec![];
+        }
+        // Joins freed memory, so that small objects are made side by side, as in a new process,
+        // whatever was measured before.
+        #[cfg(target_env = "gnu")]
+        // SAFETY: any thread may ask at any time.
+        unsafe {
+            libc::malloc_trim(0)
+        };
+        vec![bench.pair(1, || (crowd.make)(count))]
+    });
     let _ = rustix::thread::disable_transparent_huge_pages(false);
-    let lines =
-        |name: &str| crowds.iter().find(|crowd| crowd.name == name).map(|crowd| crowd.lines as f64);
-    table.derive("lines", |row| Rounds(lines(&row.name).into_iter().collect()));
+    table.derive("lines", |row| {
+        let own = crowds.iter().filter(|crowd| crowd.name == row.name);
+        Rounds(own.map(|crowd| crowd.make.lines as f64).collect())
+    });
     table.note = "lines: cache lines of the object that a use touches, besides the table where it is looked up. -: more than\n\
                   1 GiB.\n";
     table
@@ -52,7 +60,7 @@ pub fn objects(bench: &Bench, crowds: &[Contender]) -> Table {
 
 /// Uses objects picked at random, as the stopwatch asks, after each was used a few times.
 #[inline]
-pub fn uses(watch: &mut Stopwatch<'_>, objects: usize, mut one: impl FnMut(usize)) {
+pub fn uses(watch: &Stopwatch, objects: usize, mut one: impl FnMut(usize)) -> Lap {
     let mut picks = Random::NEW;
     let mut some = |times: u64| {
         // In a register.
@@ -63,19 +71,17 @@ pub fn uses(watch: &mut Stopwatch<'_>, objects: usize, mut one: impl FnMut(usize
         picks = random;
     };
     some(3 * objects as u64);
-    watch.batches(some);
+    watch.batches(some)
 }
 
-/// The numbers below `count` in random order, always the same: the way from an object's number to
-/// its place in memory. It stands for the table of pointers in which a program looks its objects
-/// up.
-pub fn shuffled(count: usize) -> Box<[usize]> {
-    let mut order: Box<[usize]> = (0..count).collect();
+/// These in random order, always the same.
+pub fn shuffled<T>(ordered: impl Iterator<Item = T>) -> Box<[T]> {
+    let mut shuffled: Box<[T]> = ordered.collect();
     let mut random = Random::NEW;
-    for place in (1..count).rev() {
-        order.swap(place, random.below(place + 1));
+    for place in (1..shuffled.len()).rev() {
+        shuffled.swap(place, random.below(place + 1));
     }
-    order
+    shuffled
 }
 
 /// Numbers that are random enough to surprise a prefetcher, at a nanosecond each.
@@ -103,8 +109,8 @@ pub fn creation(bench: &Bench) -> Table {
     let make = || PerCpuRundown::<HostPlatform>::new().expect("there are counters for all of them");
     let live = Mutex::new(Vec::new());
     let title = "making one more per-CPU object (HostPlatform) while so many live, ns";
-    let row = |_: &()| (Group::Ours, "per-CPU".to_owned());
-    Table::measured(bench, title, &LIVE, &[()], row, |_, &count| {
+    let contenders = [Contender { name: "per-CPU", group: Group::Ours, make }];
+    Table::measured(bench.rounds, title, &LIVE, &contenders, &[], |&make, &count| {
         bench.workers.run(1, || {
             let mut live = live.lock().expect("no thread panics");
             live.truncate(count);
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_order_holds_every_number_once_and_is_not_sorted() {
-        let mut order = shuffled(1_000);
+        let mut order = shuffled(0..1_000);
         assert!(!order.is_sorted());
         order.sort_unstable();
         assert!(order.iter().copied().eq(0..1_000));
@@ -158,17 +164,17 @@ mod tests {
 
     #[test]
     fn crowds_that_fit_are_measured_and_replace_the_table_before() {
-        let crowd = |name, bytes| Contender {
+        let make = |count| -> Object {
+            Box::new(move |watch| uses(watch, count, |pick| assert!(pick < count)))
+        };
+        let crowd = |name, slots| Contender {
             name,
             group: Group::Ours,
-            lines: 2,
-            bytes,
-            make: Box::new(|count| {
-                Box::new(move |watch| uses(watch, count, |pick| assert!(pick < count)))
-            }),
+            make: Crowd { lines: 2, slots, make: Box::new(make) },
         };
         let bench = Bench::new(1, 1).expect("CPUs");
-        let table = objects(&bench, &[crowd("small", 0), crowd("large", (1 << 30) / 100)]);
+        let slots = (1 << 30) / size_of::<Slot>() / 100;
+        let table = objects(&bench, &[crowd("small", 0), crowd("large", slots)]);
         let measured =
             |row: usize| table.rows[row].cells.iter().filter(|cell| cell.median().is_some());
         assert_eq!((measured(0).count(), measured(1).count()), (7, 3));
@@ -176,15 +182,10 @@ mod tests {
         let machine = Machine::here();
         let readme = "above\n<!-- objects -->\nold\n<!-- end of objects -->\nbelow\n";
         let new = with_objects(readme, &table, &machine).expect("there is a place");
-        for (text, is_there) in [
-            ("above\n<!-- objects -->\n| one of many", true),
-            ("\n<!-- end of objects -->\nbelow\n", true),
-            ("old", false),
-            ("| *large* |", true),
-            (" | | | | |\n", true),
-        ] {
-            assert_eq!(new.contains(text), is_there, "{text} in {new}");
-        }
+        assert!(new.starts_with("above\n<!-- objects -->\n| one of many"), "{new}");
+        assert!(new.ends_with("\n<!-- end of objects -->\nbelow\n"), "{new}");
+        assert!(new.contains("| *large* |") && new.contains(" | | | | |\n"), "{new}");
+        assert!(!new.contains("old"), "{new}");
         assert_eq!(with_objects(&new, &table, &machine), Some(new));
         assert_eq!(with_objects("nothing", &table, &machine), None);
     }

@@ -1,25 +1,6 @@
 //! Pairs of acquire and release on one object.
 
-use crate::{Bench, Group, Object, Table};
-
-/// Something that can be measured.
-pub struct Contender {
-    pub name: &'static str,
-    pub group: Group,
-    /// For the table of [many objects](crate::objects()): how many cache lines of one a use
-    /// touches.
-    pub lines: usize,
-    /// And how much memory one takes.
-    pub bytes: usize,
-    /// Makes so many new objects, for each measurement; for pairs always one.
-    pub make: Box<dyn Fn(usize) -> Object>,
-}
-
-impl Contender {
-    pub(crate) fn row(&self) -> (Group, String) {
-        (self.group, self.name.to_owned())
-    }
-}
+use crate::{Bench, Contender, MakeObject, Table};
 
 /// A pair as Windows does it.
 pub const WINDOWS: &str = "Windows' shape: own slot, load + lock cmpxchg";
@@ -29,11 +10,11 @@ pub const LOCKED: &str = "own slot, lock xadd twice";
 pub const UNLOCKED: &str = "own word, test flag, inc gs:, dec gs:";
 
 /// The cost of a pair to each of 1, 2, 4... threads on the same object.
-pub fn pairs(bench: &Bench, title: &str, contenders: &[Contender]) -> Table {
+pub fn pairs(bench: &Bench, title: &str, contenders: &[Contender<MakeObject>]) -> Table {
     let title = format!("{title}; ns per pair and thread, by threads");
     let steps = bench.workers.steps();
-    let ns = |one: &Contender, threads: &usize| vec![bench.pair(*threads, || (one.make)(1))];
-    let mut table = Table::measured(bench, title, &steps, contenders, Contender::row, ns);
+    let ns = |make: &MakeObject, threads: &usize| vec![bench.pair(*threads, make)];
+    let mut table = Table::measured(bench.rounds, title, &steps, contenders, &[], ns);
     if let [1, .., all] = steps[..] {
         let last = steps.len() - 1;
         table.derive("scaling", |row| row.cells[0].to(&row.cells[last], all as f64));

@@ -20,7 +20,6 @@ use rundown::{
 /// The benchmark's threads are pinned, one on each CPU, and none sleeps: as in a kernel whose
 /// waiters spin. Its [`PerCpuPlatform`] is for objects that stay open: a kernel's interrupt entry
 /// restarts a sequence, but a thread cannot do so to another, and there is no barrier here.
-#[derive(Debug)]
 pub struct Pinned;
 
 thread_local! {
@@ -50,13 +49,12 @@ static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
 static COUNTER_MAP: CounterMap<{ COUNTERS / 64 }> = CounterMap::new();
 
-/// arch_prctl(2), asm/prctl.h.
-const ARCH_SET_GS: libc::c_int = 0x1001;
-
 /// From now on this thread, which is pinned, stands for the CPU with this index. Others may stand
 /// for the same one if they are pinned to the same CPU. It starts no threads: Linux hands the GS
 /// base on to them.
 pub fn stand_for(index: usize) {
+    /// arch_prctl(2), asm/prctl.h.
+    const ARCH_SET_GS: libc::c_int = 0x1001;
     let area = AREAS[index].0.as_ptr();
     // SAFETY: nothing else in this process uses GS.
     let result = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, area) };
@@ -87,10 +85,7 @@ unsafe impl PerCpuPlatform for Pinned {
     fn allocate() -> Result<CounterId, Unavailable> {
         let index = COUNTER_MAP.reserve().ok_or(Unavailable::Exhausted(COUNTERS))?;
         let counter = CounterId::new(index * size_of::<AtomicI64>());
-        for cpu in 0..Self::cpus() {
-            // SAFETY: it is not in use yet.
-            unsafe { Self::clear(counter, cpu) };
-        }
+        (0..Self::cpus()).for_each(|cpu| word(counter, cpu).store(0, Ordering::Relaxed));
         Ok(counter)
     }
 
@@ -129,34 +124,30 @@ unsafe impl PerCpuPlatform for Pinned {
     }
 }
 
-/// One of the words behind the counters of this thread's CPU, for the bare instructions; the same
-/// for all that ask.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnWord {
-    offset: usize,
-    /// Only in the thread that asked.
-    here: PhantomData<*const ()>,
-}
-
 const OWN_WORDS: usize = 2;
+
+/// One of the words behind the counters of this thread's CPU, by its offset, for the bare
+/// instructions; the same for all that ask. Another thread has another one (hence the pointer).
+#[derive(Clone, Copy, Debug)]
+pub struct OwnWord(usize, PhantomData<*const ()>);
 
 impl OwnWord {
     /// The word with this number. In a thread that stands for no CPU, its use faults.
     pub fn here(number: usize) -> Self {
         assert!(number < OWN_WORDS, "there are only {OWN_WORDS}");
-        Self { offset: (COUNTERS + number) * size_of::<AtomicI64>(), here: PhantomData }
+        Self((COUNTERS + number) * size_of::<AtomicI64>(), PhantomData)
     }
 
     #[inline(always)]
     pub fn inc(self) {
         // SAFETY: the word is in this thread's area, and is only ever written there.
-        unsafe { asm!("inc qword ptr gs:[{}]", in(reg) self.offset, options(nostack)) };
+        unsafe { asm!("inc qword ptr gs:[{}]", in(reg) self.0, options(nostack)) };
     }
 
     #[inline(always)]
     pub fn dec(self) {
         // SAFETY: as above.
-        unsafe { asm!("dec qword ptr gs:[{}]", in(reg) self.offset, options(nostack)) };
+        unsafe { asm!("dec qword ptr gs:[{}]", in(reg) self.0, options(nostack)) };
     }
 }
 

@@ -1,11 +1,9 @@
 //! All that is measured goes into tables of one form: printed, saved as JSON, drawn.
 
-use std::fmt;
 use std::io::{IsTerminal, stderr};
+use std::{fmt, iter};
 
 use serde::{Serialize, Serializer};
-
-use crate::Bench;
 
 /// A table: a cell for each row and column, each with a value of every round.
 #[derive(Debug, Serialize)]
@@ -25,6 +23,14 @@ pub struct Row {
     pub cells: Vec<Rounds>,
 }
 
+/// Something that can be measured: a row of a table.
+pub struct Contender<M> {
+    pub name: &'static str,
+    pub group: Group,
+    /// Makes it, anew for each measurement.
+    pub make: M,
+}
+
 /// The origin of a contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -42,18 +48,18 @@ pub enum Group {
 }
 
 impl Table {
-    /// Measures each of `subjects` in each column once a round. It has a row for each line that
-    /// `rows` returns, and `measure` a value for each; or none, for a cell that stays empty.
+    /// Measures each contender in each column once a round. It has a row, and one for each of
+    /// `more` below it; `measure` returns a value for each, or none for cells that stay empty.
     ///
     /// All cells are measured once before any is measured again, forwards and backwards in turn:
     /// none is always first after the same neighbour.
-    pub fn measured<S, C: ToString>(
-        bench: &Bench,
+    pub fn measured<M, C: ToString>(
+        rounds: usize,
         title: impl Into<String>,
         columns: &[C],
-        subjects: &[S],
-        rows: impl Fn(&S) -> (Group, String),
-        measure: impl Fn(&S, &C) -> Vec<f64>,
+        contenders: &[Contender<M>],
+        more: &[&str],
+        measure: impl Fn(&M, &C) -> Vec<f64>,
     ) -> Self {
         let mut table = Self {
             title: title.into(),
@@ -62,15 +68,14 @@ impl Table {
             note: "",
         };
         let mut cases = Vec::new();
-        for subject in subjects {
-            cases.extend(columns.iter().enumerate().map(|case| (table.rows.len(), subject, case)));
-            let (group, names) = rows(subject);
-            names.lines().for_each(|name| table.add(group, name));
+        for Contender { name, group, make } in contenders {
+            cases.extend(columns.iter().enumerate().map(|case| (table.rows.len(), make, case)));
+            iter::once(name).chain(more).for_each(|name| table.add(*group, name));
         }
-        for round in 1..=bench.rounds {
+        for round in 1..=rounds {
             progress(&format!("{}, round {round}", table.title));
-            for &(row, subject, (column, value)) in &cases {
-                for (row, value) in table.rows[row..].iter_mut().zip(measure(subject, value)) {
+            for &(row, make, (column, value)) in &cases {
+                for (row, value) in table.rows[row..].iter_mut().zip(measure(make, value)) {
                     row.cells[column].0.push(value);
                 }
             }
@@ -198,17 +203,15 @@ mod tests {
         let rounds = Rounds(vec![3.0, 1.0, 2.0, 1000.0, 4.0]);
         assert_eq!(rounds.median(), Some(3.0));
         assert!((rounds.percent().expect("values") - 100.0 / 3.0).abs() < 1e-9);
-        assert_eq!(
-            (Rounds(vec![1.0, 2.0]).median(), Rounds::default().median()),
-            (Some(1.5), None)
-        );
+        assert_eq!(Rounds(vec![1.0, 2.0]).median(), Some(1.5));
+        assert_eq!(Rounds::default().median(), None);
     }
 
     #[test]
     fn rounds_go_forwards_and_backwards_and_rows_are_sorted() {
-        let (bench, calls) = (Bench::new(3, 1).expect("CPUs"), Cell::new(0.0));
-        let rows = |name: &&str| (Group::Ours, format!("{name}\n  twice"));
-        let mut table = Table::measured(&bench, "title", &[1, 2], &["1st", "2nd"], rows, |_, _| {
+        let calls = Cell::new(0.0);
+        let both = ["1st", "2nd"].map(|name| Contender { name, group: Group::Ours, make: () });
+        let mut table = Table::measured(3, "title", &[1, 2], &both, &["  twice"], |(), _| {
             calls.set(calls.get() + 1.0);
             vec![calls.get(), 2.0 * calls.get()]
         });

@@ -8,13 +8,11 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::pinned;
 
 /// One thread on each CPU that this process may use, whenever there is something to run.
-#[derive(Debug)]
 pub struct Workers {
     cpus: Vec<usize>,
 }
 
 impl Workers {
-    /// For the CPUs that this process may use.
     pub fn new() -> io::Result<Self> {
         let allowed = sched_getaffinity(None)?;
         Ok(Self { cpus: (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect() })
@@ -26,30 +24,27 @@ impl Workers {
 
     /// How many threads to measure with: 1, 2, 4..., and all there are.
     pub fn steps(&self) -> Vec<usize> {
-        let powers = (0..).map(|power| 1 << power);
-        let mut steps: Vec<usize> = powers.take_while(|&step| step < self.count()).collect();
-        steps.push(self.count());
-        steps
+        let powers = (0..).map(|power| 1 << power).take_while(|&step| step < self.count());
+        powers.chain([self.count()]).collect()
     }
 
     /// Runs `job` on the first `threads` workers at once, and returns what each made of it. A job
     /// that panics ends the process: the other threads may wait for it for ever.
     pub fn run<T: Send>(&self, threads: usize, job: impl Fn() -> T + Sync) -> Vec<T> {
-        let pinned = |index, cpu| {
-            let mut only = CpuSet::new();
-            only.set(cpu);
-            sched_setaffinity(None, &only).expect("an allowed CPU");
-            pinned::stand_for(index);
-            job()
-        };
         let work = &|index, cpu| {
-            let result = panic::catch_unwind(AssertUnwindSafe(|| pinned(index, cpu)));
+            let result = panic::catch_unwind(AssertUnwindSafe(|| {
+                let mut only = CpuSet::new();
+                only.set(cpu);
+                sched_setaffinity(None, &only).expect("an allowed CPU");
+                pinned::stand_for(index);
+                job()
+            }));
             result.unwrap_or_else(|_| process::exit(101))
         };
         thread::scope(|scope| {
             let cpus = self.cpus[..threads].iter().enumerate();
-            let threads = cpus.map(|(index, &cpu)| scope.spawn(move || work(index, cpu)));
-            let threads: Vec<_> = threads.collect();
+            let spawn = |(index, &cpu)| scope.spawn(move || work(index, cpu));
+            let threads: Vec<_> = cpus.map(spawn).collect();
             threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
         })
     }

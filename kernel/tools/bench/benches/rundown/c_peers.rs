@@ -3,45 +3,45 @@
 //!
 //! `unsafe` here: calls into C.
 
-use bench::Contender;
+use bench::{Contender, MakeObject};
 
 /// For each: its cfg, its name, the package, the functions of its loop.
 macro_rules! c_peers {
     ($($cfg:ident: $name:literal, $package:literal, $enter:ident, $pairs:ident, $leave:ident;)*) => {
         /// Those that were found.
-        pub(crate) fn contenders() -> Vec<Contender> {
+        pub(crate) fn contenders() -> Vec<Contender<MakeObject>> {
             vec![$(
                 #[cfg($cfg)]
                 Contender {
                     name: $name,
                     group: bench::Group::Peer,
-                    lines: 0,
-                    bytes: 0,
-                    make: Box::new(|_| -> bench::Object {
+                    make: {
                         unsafe extern "C" {
-                            fn $enter() -> *mut std::ffi::c_void;
-                            fn $pairs(thread: *mut std::ffi::c_void, pairs: u64);
-                            fn $leave(thread: *mut std::ffi::c_void);
+                            fn $enter();
+                            fn $pairs(pairs: u64);
+                            fn $leave();
                         }
-                        Box::new(|watch| {
+                        bench::shared(|| (), |(), watch| {
                             // SAFETY: this thread is not registered, it leaves below. Others may do
                             // so now.
-                            let thread = unsafe { $enter() };
-                            // SAFETY: this thread is registered, as this.
-                            watch.batches(|pairs| unsafe { $pairs(thread, pairs) });
+                            unsafe { $enter() };
+                            // SAFETY: this thread is registered.
+                            let lap = watch.batches(|pairs| unsafe { $pairs(pairs) });
                             // SAFETY: it was registered above, and is in no section.
-                            unsafe { $leave(thread) };
+                            unsafe { $leave() };
+                            lap
                         })
-                    }),
+                    },
                 },
             )*]
         }
 
         /// Those that were not found, each with a remedy.
         pub(crate) fn missing() -> Vec<(&'static str, String)> {
-            let remedy = |package| format!("not installed: apt install {package} pkg-config");
-            let all = [$((cfg!($cfg), $name, $package)),*].into_iter();
-            all.filter(|one| !one.0).map(|(_, name, package)| (name, remedy(package))).collect()
+            vec![$(
+                #[cfg(not($cfg))]
+                ($name, format!("not installed: apt install {} pkg-config", $package)),
+            )*]
         }
     };
 }

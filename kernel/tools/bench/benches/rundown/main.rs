@@ -7,8 +7,8 @@ mod guarded;
 mod limits;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use bench::{Bench, Group, LOCKED, Machine, Table, UNLOCKED, WINDOWS, picture, progress};
@@ -81,8 +81,7 @@ fn main() -> anyhow::Result<()> {
         "tables": tables.iter().map(|(name, table)| (name, table)).collect::<BTreeMap<_, _>>(),
     });
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let folder = target.join("bench");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     write(&folder, "pairs.json", &format!("{report:#}\n"))?;
     draw(&tables, &machine, &folder)?;
@@ -98,8 +97,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn table<'a>(tables: &'a Tables, wanted: &str) -> Option<&'a Table> {
-    let mut tables = tables.iter();
-    tables.find_map(|(name, table)| (*name == wanted).then_some(table))
+    tables.iter().find(|(name, _)| *name == wanted).map(|(_, table)| table)
 }
 
 fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
@@ -108,15 +106,16 @@ fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
     if wanted(Part::Pairs) {
         let mut contenders = contenders::pairs();
         if let Some(part) = &options.filter {
-            // The yardsticks are always measured.
-            let yardsticks = [LOCKED, UNLOCKED, WINDOWS];
             let named = |name: &str| name.contains(part);
             let found = contenders.iter().any(|one| named(one.name));
             ensure!(found, "no contender has such a name");
+            let yardsticks = [LOCKED, UNLOCKED, WINDOWS];
             contenders.retain(|one| named(one.name) || yardsticks.contains(&one.name));
         }
         let mut pairs = bench::pairs(bench, "acquire + release", &contenders);
-        for (name, reason) in c_peers::missing().into_iter().chain(contenders::missing()) {
+        let per_cpu = HostPlatform::per_cpu().err();
+        let per_cpu = per_cpu.map(|reason| (contenders::PER_CPU, reason.to_string()));
+        for (name, reason) in c_peers::missing().into_iter().chain(per_cpu) {
             pairs.add(Group::Peer, &format!("{name}: {reason}"));
         }
         pairs.sort();
@@ -140,7 +139,7 @@ fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
     }
     // The bare pass over slots: nothing uses them, and there is one object of it.
     kinds.retain(|kind| kind.group != Group::Limit);
-    if wanted(Part::Teardowns) && bench.threads() > 1 {
+    if wanted(Part::Teardowns) && bench.workers.count() > 1 {
         tables.push(("loaded_teardowns", bench::teardowns(bench, &kinds, true)));
     }
     if wanted(Part::Batches) {

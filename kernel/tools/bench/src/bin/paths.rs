@@ -1,7 +1,5 @@
-//! Runs one fast path so many times, for `.ci/callgrind` to count its instructions.
-//!
-//! `paths cache-aware-acquire 1000` runs this one a thousand times; `instructions.txt` has all
-//! names.
+//! Runs one fast path so many times, for `.ci/callgrind` to count its instructions: `paths
+//! cache-aware-acquire 1000` runs this one a thousand times. `instructions.txt` has all names.
 //!
 //! Only what runs inside [`collected`] counts, and the script takes the difference of two numbers
 //! of times, so that neither the start of the program nor the call itself is in the result. The
@@ -20,14 +18,8 @@ use rundown::{
     Slot, Variant,
 };
 
-static PLAIN: PlainRundown<Pinned> = PlainRundown::new();
 /// The number of slots is a power of two, so that a wrong hint is masked, not divided.
-static CACHE_AWARE: CacheAwareRundown<Pinned, [Slot; 64]> = CacheAwareRundown::new();
-
-/// In the kernel's form.
-fn per_cpu() -> PerCpuRundown<Pinned> {
-    PerCpuRundown::new().expect("few are in use")
-}
+type CacheAware = CacheAwareRundown<Pinned, [Slot; 64]>;
 
 fn main() {
     pinned::stand_for(0);
@@ -36,21 +28,23 @@ fn main() {
     let times = times.parse().expect("a number of times");
     match name.rsplit_once('-').expect("VARIANT-PATH") {
         ("empty", "loop") => repeat(times, || ()),
-        ("plain", path) => run(path, times, &PLAIN, PlainRundown::new),
-        ("cache-aware", path) => run(path, times, &CACHE_AWARE, CacheAwareRundown::new),
+        ("plain", path) => run(path, times, PlainRundown::<Pinned>::new),
+        ("cache-aware", path) => run(path, times, CacheAware::new),
         // The number of slots is known at run time only, with the index as above and as
         // `HostPlatform` finds it.
         ("cache-aware-boxed", "guard") => guard(&CacheAwareRundown::<Pinned>::boxed(64), times),
         ("cache-aware-hosted", "guard") => {
             guard(&CacheAwareRundown::<HostPlatform>::boxed(64), times);
         }
-        ("per-cpu", path) => run(path, times, &per_cpu(), per_cpu),
+        // In the kernel's form.
+        ("per-cpu", path) => run(path, times, || PerCpuRundown::<Pinned>::new().expect("few")),
         _ => panic!("there is no {name}"),
     }
 }
 
 /// A variant's three fast paths, the pair as guards do it, and the pair around one look at a value.
-fn run<V: Variant>(path: &str, times: u32, open: &Rundown<V>, new: fn() -> Rundown<V>) {
+fn run<V: Variant>(path: &str, times: u32, new: fn() -> Rundown<V>) {
+    let open = new();
     match path {
         "acquire" => repeat(times, || open.acquire().expect("open")),
         "release" => {
@@ -65,7 +59,7 @@ fn run<V: Variant>(path: &str, times: u32, open: &Rundown<V>, new: fn() -> Rundo
                 closed.acquire().expect_err("closed");
             });
         }
-        "guard" => guard(open, times),
+        "guard" => guard(&open, times),
         "protected" => {
             let object = Protected::new(new(), 1_u64);
             repeat(times, || {

@@ -1,14 +1,11 @@
 //! `core`'s atomics, which report every access to a hook, so that cache lines can be counted: the
 //! package `rundown-traced` compiles the crate `rundown` with these.
-//!
-//! `unsafe` here: the hook is a function kept in an atomic pointer.
-#![no_std]
 
-use core::ptr;
-use core::sync::atomic::{self, AtomicPtr, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{self, Ordering};
 
 /// The effect of an instruction on the cache line that it touches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Access {
     /// It needs a copy of the line.
     Read,
@@ -16,28 +13,15 @@ pub enum Access {
     Write,
 }
 
-/// Called with the address of each access and what it does, on the CPU and in the context that
-/// makes it, just before it is made.
-pub type Hook = fn(address: usize, access: Access);
+/// Called with the address of each access and its effect, on the thread that makes it. Until it is
+/// set, accesses are not reported.
+pub static HOOK: OnceLock<fn(usize, Access)> = OnceLock::new();
 
-/// From now on all accesses are reported to `hook`, on all CPUs; until then to none.
-pub fn set_hook(hook: Hook) {
-    // Release: pairs with the Acquire in `report`.
-    HOOK.store(hook as *mut (), Ordering::Release);
-}
-
-/// Reports an access to the hook. For platforms, whose counters are not these atomics.
-pub fn report(address: usize, access: Access) {
-    // Acquire: pairs with the Release in `set_hook`.
-    let hook = HOOK.load(Ordering::Acquire);
-    if !hook.is_null() {
-        // SAFETY: only `set_hook` writes it, and it writes a `Hook`.
-        let hook = unsafe { core::mem::transmute::<*mut (), Hook>(hook) };
+fn report(address: usize, access: Access) {
+    if let Some(hook) = HOOK.get() {
         hook(address, access);
     }
 }
-
-static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 /// One of `core`'s atomics that reports what is done to it.
 macro_rules! traced {
@@ -58,11 +42,6 @@ macro_rules! traced {
                 self.0.as_ptr()
             }
 
-            /// As `core`'s.
-            pub const fn into_inner(self) -> $value {
-                self.0.into_inner()
-            }
-
             traced!(Read: load(order: Ordering) -> $value);
             traced!(Write: store(value: $value, order: Ordering) -> ());
             traced!(Write: swap(value: $value, order: Ordering) -> $value);
@@ -78,25 +57,20 @@ macro_rules! traced {
                 old: $value, new: $value, success: Ordering, failure: Ordering
             ) -> Result<$value, $value>);
 
-            /// A load, and an exchange unless `change` finds nothing to do. (Repeated exchanges
-            /// count as one.)
+            /// A load, and an exchange if `change` returns a value. (Repeated exchanges count as
+            /// one.)
             pub fn fetch_update(
                 &self,
                 success: Ordering,
                 failure: Ordering,
-                mut change: impl FnMut($value) -> Option<$value>,
+                change: impl FnMut($value) -> Option<$value>,
             ) -> Result<$value, $value> {
                 report(self.as_ptr().addr(), Access::Read);
-                let mut reported = false;
-                // Pairs with what its caller says.
-                self.0.fetch_update(success, failure, |value| {
-                    let changed = change(value);
-                    if changed.is_some() && !reported {
-                        report(self.as_ptr().addr(), Access::Write);
-                        reported = true;
-                    }
-                    changed
-                })
+                let result = self.0.fetch_update(success, failure, change);
+                if result.is_ok() {
+                    report(self.as_ptr().addr(), Access::Write);
+                }
+                result
             }
         }
     };

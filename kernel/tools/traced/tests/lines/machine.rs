@@ -1,14 +1,14 @@
-//! A machine of simulated CPUs, and what they do to cache lines.
+//! The machine that this thread simulates: its CPUs, and their effects on cache lines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, Once};
 
-use rundown_traced::trace::{self, Access};
+use rundown_traced::trace::Access::{self, Read, Write};
+use rundown_traced::trace::HOOK;
 use rundown_traced::{CounterId, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable};
 
 /// Bytes of a cache line.
-pub(crate) const LINE: usize = 64;
+const LINE: usize = 64;
 
 /// The cost of something, on all CPUs together: fetches (reads of a line of which the CPU had no
 /// valid copy), takes (writes to a line that it did not have for itself: it had no copy, or others
@@ -19,7 +19,8 @@ pub(crate) type Cost = [u64; 3];
 /// Sorin, Hill, Wood, "A Primer on Memory Consistency and Cache Coherence", chapter 7). Caches are
 /// endless: a line is only lost to another CPU.
 #[derive(Default)]
-struct State {
+struct Machine {
+    cpus: usize,
     lines: HashMap<usize, Line>,
     cost: Cost,
     /// How many per-CPU counters were given out, and what they count, by counter and CPU.
@@ -35,86 +36,63 @@ struct Line {
     exclusive: bool,
 }
 
-impl State {
-    fn access(&mut self, cpu: usize, address: usize, access: Access) {
-        let line = self.lines.entry(address / LINE).or_default();
-        let has_copy = line.copies.contains(&cpu);
-        match access {
-            Access::Read if !has_copy => {
-                line.exclusive = false;
-                line.copies.insert(cpu);
-                self.cost[0] += 1;
+impl Machine {
+    fn access(&mut self, cpu: usize, accesses: &[(usize, Access)]) {
+        for (address, access) in accesses {
+            let line = self.lines.entry(address / LINE).or_default();
+            let has_copy = line.copies.contains(&cpu);
+            match access {
+                Read if !has_copy => {
+                    line.exclusive = false;
+                    line.copies.insert(cpu);
+                    self.cost[0] += 1;
+                }
+                Write if !(has_copy && line.exclusive) => {
+                    *line = Line { copies: HashSet::from([cpu]), exclusive: true };
+                    self.cost[1] += 1;
+                }
+                Read | Write => {}
             }
-            Access::Write if !(has_copy && line.exclusive) => {
-                line.exclusive = true;
-                line.copies.clear();
-                line.copies.insert(cpu);
-                self.cost[1] += 1;
-            }
-            Access::Read | Access::Write => {}
         }
     }
 }
 
-/// CPUs, and what they have cost.
-pub(crate) struct Machine {
-    pub(crate) cpus: usize,
-    state: Mutex<State>,
-}
-
 thread_local! {
-    /// The machine that this thread plays a part of, and the CPU that it plays.
-    static PLAYS: RefCell<Option<(Arc<Machine>, usize)>> = const { RefCell::new(None) };
+    static MACHINE: RefCell<Machine> = RefCell::default();
+    /// The CPU whose part this thread takes.
+    static RUNNING: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-impl Machine {
-    /// So many, which have no line.
-    pub(crate) fn new(cpus: usize) -> Arc<Self> {
-        static HOOKED: Once = Once::new();
-        // The trace's hook. Other threads are no machine.
-        HOOKED.call_once(|| {
-            trace::set_hook(|address, access| {
-                PLAYS.with_borrow(|plays| {
-                    if let Some((machine, cpu)) = plays {
-                        machine.state().access(*cpu, address, access);
-                    }
-                });
-            });
-        });
-        Arc::new(Self { cpus, state: Mutex::default() })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no access panics")
-    }
-
-    /// Runs `work` on a CPU.
-    pub(crate) fn on<T>(self: &Arc<Self>, cpu: usize, work: impl FnOnce() -> T) -> T {
-        PLAYS.set(Some((Arc::clone(self), cpu)));
-        let result = work();
-        PLAYS.set(None);
-        result
-    }
-
-    /// On each CPU, one after the other.
-    pub(crate) fn each(self: &Arc<Self>, work: impl Fn()) {
-        (0..self.cpus).for_each(|cpu| self.on(cpu, &work));
-    }
-
-    /// The cost of these together.
-    pub(crate) fn count(&self, work: &[&dyn Fn()]) -> Cost {
-        self.state().cost = [0; 3];
-        work.iter().for_each(|work| work());
-        self.state().cost
-    }
+/// Starts a machine with so many CPUs, which have no line.
+pub(crate) fn start(cpus: usize) {
+    // Accesses outside `on` are no CPU's.
+    let hook = |address, access| {
+        if let Some(cpu) = RUNNING.get() {
+            MACHINE.with_borrow_mut(|machine| machine.access(cpu, &[(address, access)]));
+        }
+    };
+    HOOK.get_or_init(|| hook);
+    MACHINE.set(Machine { cpus, ..Machine::default() });
 }
 
-/// The machine, as `rundown` sees it.
-pub(crate) struct Simulator;
+/// Runs `work` on a CPU.
+pub(crate) fn on<T>(cpu: usize, work: impl FnOnce() -> T) -> T {
+    RUNNING.set(Some(cpu));
+    let result = work();
+    RUNNING.set(None);
+    result
+}
 
-/// The machine and the CPU that this thread plays.
-fn played() -> (Arc<Machine>, usize) {
-    PLAYS.with_borrow(Clone::clone).expect("a machine is simulated")
+/// On each CPU, one after the other.
+pub(crate) fn each(work: impl Fn()) {
+    (0..Simulator::cpus()).for_each(|cpu| on(cpu, &work));
+}
+
+/// The cost of these together.
+pub(crate) fn count(work: &[&dyn Fn()]) -> Cost {
+    MACHINE.with_borrow_mut(|machine| machine.cost = [0; 3]);
+    work.iter().for_each(|work| work());
+    MACHINE.with_borrow(|machine| machine.cost)
 }
 
 /// Where things would be that are not in this process's memory. Nothing else is at such addresses.
@@ -124,35 +102,33 @@ const ROUND: usize = 1 << 62;
 /// From one CPU's to the next one's.
 const STRIDE: usize = 1 << 20;
 
+/// The machine, as `rundown` sees it.
+pub(crate) struct Simulator;
+
 impl Platform for Simulator {
     fn cpu_hint() -> usize {
-        played().1
+        RUNNING.get().expect("a CPU runs")
     }
 
     fn wake_waiters(_: ObjectId) {}
 }
 
 /// A counter of a CPU, accessed: eight objects' to a line.
-fn counter<T>(
-    counter: CounterId,
-    cpu: usize,
-    access: Access,
-    then: impl FnOnce(&mut i64) -> T,
-) -> T {
-    let (machine, running) = played();
-    let mut state = machine.state();
-    state.access(running, COUNTERS + cpu * STRIDE + counter.get() * 8, access);
-    then(state.counters.entry((counter.get(), cpu)).or_default())
+fn counter<T>(id: CounterId, cpu: usize, access: Access, then: impl FnOnce(&mut i64) -> T) -> T {
+    MACHINE.with_borrow_mut(|machine| {
+        machine.access(Simulator::cpu_hint(), &[(COUNTERS + cpu * STRIDE + id.get() * 8, access)]);
+        then(machine.counters.entry((id.get(), cpu)).or_default())
+    })
 }
 
-// SAFETY: a machine is played by one thread, and is never interrupted: every sequence runs to its
-// end, so a barrier has nothing to wait for.
+// SAFETY: a machine is simulated by one thread, and is never interrupted: every sequence runs to
+// its end, so a barrier has nothing to wait for.
 unsafe impl PerCpuPlatform for Simulator {
     fn allocate() -> Result<CounterId, Unavailable> {
-        let (machine, _) = played();
-        let mut state = machine.state();
-        state.given += 1;
-        Ok(CounterId::new(state.given - 1))
+        MACHINE.with_borrow_mut(|machine| {
+            machine.given += 1;
+            Ok(CounterId::new(machine.given - 1))
+        })
     }
 
     unsafe fn free(_: CounterId) {}
@@ -160,7 +136,7 @@ unsafe impl PerCpuPlatform for Simulator {
     unsafe fn add_if_open(gate: &PerCpuGate, n: i64) -> bool {
         let is_open = gate.is_open();
         if is_open {
-            counter(gate.counter(), Self::cpu_hint(), Access::Write, |count| *count += n);
+            counter(gate.counter(), Self::cpu_hint(), Write, |count| *count += n);
         }
         is_open
     }
@@ -169,40 +145,36 @@ unsafe impl PerCpuPlatform for Simulator {
     /// that every interrupt of that CPU writes, and that says whether it is online; one with the
     /// request and the answer.
     fn barrier() {
-        let (machine, caller) = played();
-        let mut state = machine.state();
+        let (caller, cpus) = (Self::cpu_hint(), Self::cpus());
         let online = |cpu| AREAS + cpu * STRIDE;
         let answer = |cpu| online(cpu) + LINE;
-        let others = || (0..machine.cpus).filter(|&cpu| cpu != caller);
-        state.access(caller, ROUND, Access::Write);
-        for cpu in others() {
-            state.access(caller, online(cpu), Access::Read);
-            state.access(caller, answer(cpu), Access::Read);
-            state.access(caller, answer(cpu), Access::Write);
-            state.cost[2] += 1;
-        }
-        for cpu in others() {
-            // Into the interrupt; whether there is a request; there is; its number; the answer;
-            // back.
-            state.access(cpu, online(cpu), Access::Write);
-            state.access(cpu, answer(cpu), Access::Read);
-            state.access(cpu, answer(cpu), Access::Write);
-            state.access(cpu, ROUND, Access::Read);
-            state.access(cpu, answer(cpu), Access::Write);
-            state.access(cpu, online(cpu), Access::Write);
-        }
-        for cpu in others() {
-            state.access(caller, online(cpu), Access::Read);
-            state.access(caller, answer(cpu), Access::Read);
-        }
+        let others = || (0..cpus).filter(|&cpu| cpu != caller);
+        MACHINE.with_borrow_mut(|machine| {
+            machine.access(caller, &[(ROUND, Write)]);
+            for cpu in others() {
+                let (online, answer) = (online(cpu), answer(cpu));
+                machine.access(caller, &[(online, Read), (answer, Read), (answer, Write)]);
+                machine.cost[2] += 1;
+            }
+            for cpu in others() {
+                let (online, answer) = (online(cpu), answer(cpu));
+                // Into the interrupt; whether there is a request; there is.
+                machine.access(cpu, &[(online, Write), (answer, Read), (answer, Write)]);
+                // Its number; the answer; back.
+                machine.access(cpu, &[(ROUND, Read), (answer, Write), (online, Write)]);
+            }
+            for cpu in others() {
+                machine.access(caller, &[(online(cpu), Read), (answer(cpu), Read)]);
+            }
+        });
     }
 
     fn cpus() -> usize {
-        played().0.cpus
+        MACHINE.with_borrow(|machine| machine.cpus)
     }
 
     unsafe fn count(id: CounterId, cpu: usize) -> i64 {
-        counter(id, cpu, Access::Read, |count| *count)
+        counter(id, cpu, Read, |count| *count)
     }
 
     unsafe fn racy_own_count(id: CounterId) -> i64 {
@@ -212,8 +184,8 @@ unsafe impl PerCpuPlatform for Simulator {
 
     /// A read, and a write if there is anything to clear: as the kernel does.
     unsafe fn clear(id: CounterId, cpu: usize) {
-        if counter(id, cpu, Access::Read, |count| *count) != 0 {
-            counter(id, cpu, Access::Write, |count| *count = 0);
+        if counter(id, cpu, Read, |count| *count) != 0 {
+            counter(id, cpu, Write, |count| *count = 0);
         }
     }
 }

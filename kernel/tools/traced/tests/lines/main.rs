@@ -5,10 +5,9 @@
 
 mod machine;
 
-use std::fs;
-use std::sync::Arc;
+use std::{fs, iter};
 
-use machine::{Cost, Machine, Simulator};
+use machine::{Cost, Simulator, count, each, on, start};
 use rundown_traced::{
     CacheAwareRundown, CloseOutcome, PerCpuRundown, PlainRundown, Rundown, Slot, Variant,
 };
@@ -16,16 +15,8 @@ use rundown_traced::{
 /// In the order of the document's columns.
 const VARIANTS: [&str; 3] = ["plain", "cache-aware", "per-CPU"];
 
-fn slots(cpus: usize) -> CacheAwareRundown<Simulator> {
-    CacheAwareRundown::boxed(cpus)
-}
-
-fn counters(machine: &Arc<Machine>) -> PerCpuRundown<Simulator> {
-    machine.on(0, || PerCpuRundown::new().expect("there are counters"))
-}
-
-fn acquire<V: Variant>(object: &Rundown<V>) {
-    object.acquire().expect("open");
+fn counters() -> PerCpuRundown<Simulator> {
+    on(0, || PerCpuRundown::new().expect("there are counters"))
 }
 
 fn release<V: Variant>(object: &Rundown<V>) {
@@ -35,44 +26,32 @@ fn release<V: Variant>(object: &Rundown<V>) {
 }
 
 fn pair<V: Variant>(object: &Rundown<V>) {
-    acquire(object);
+    object.acquire().expect("open");
     release(object);
-}
-
-fn close<V: Variant>(object: &Rundown<V>) {
-    assert_eq!(object.close(), CloseOutcome::Closed);
-}
-
-fn look<V: Variant>(object: &Rundown<V>) {
-    assert!(object.is_drained(), "something is held");
-}
-
-fn reinit<V: Variant>(object: &Rundown<V>) {
-    object.reinit().expect("it is drained");
 }
 
 /// The cost of each step, by its name in the document.
 fn costs_of(variant: &str, cpus: usize) -> Vec<(&'static str, Cost)> {
-    let machine = Machine::new(cpus);
+    start(cpus);
     match variant {
-        "plain" => costs(&machine, &PlainRundown::<Simulator>::new()),
-        "cache-aware" => costs(&machine, &slots(cpus)),
-        _ => costs(&machine, &counters(&machine)),
+        "plain" => costs(cpus, &PlainRundown::<Simulator>::new()),
+        "cache-aware" => costs(cpus, &CacheAwareRundown::<Simulator>::boxed(cpus)),
+        _ => costs(cpus, &counters()),
     }
 }
 
 /// An object that all CPUs have used is closed, opened again, and so on. CPU 0 is the owner.
-fn costs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) -> Vec<(&'static str, Cost)> {
-    let again = || machine.on(machine.cpus - 1, || (0..10).for_each(|_| pair(object)));
-    let pairs = || machine.each(|| pair(object));
-    let hold = || machine.each(|| acquire(object));
-    let let_go = || machine.each(|| release(object));
-    let refused = || machine.each(|| assert!(object.acquire().is_err(), "it is closed"));
-    let close = || machine.on(0, || close(object));
-    let look = || machine.on(0, || look(object));
-    let reinit = || machine.on(0, || reinit(object));
+fn costs<V: Variant>(cpus: usize, object: &Rundown<V>) -> Vec<(&'static str, Cost)> {
+    let again = || on(cpus - 1, || (0..10).for_each(|_| pair(object)));
+    let pairs = || each(|| pair(object));
+    let hold = || each(|| object.acquire().expect("open"));
+    let let_go = || each(|| release(object));
+    let refused = || each(|| assert!(object.acquire().is_err(), "it is closed"));
+    let close = || assert_eq!(on(0, || object.close()), CloseOutcome::Closed);
+    let look = || assert!(on(0, || object.is_drained()), "something is held");
+    let reinit = || assert!(on(0, || object.reinit()).is_ok(), "something is held");
     // The first time is not counted: where lines come from when no CPU has them.
-    machine.count(&[&pairs, &close, &reinit, &pairs]);
+    count(&[&pairs, &close, &reinit, &pairs]);
     let steps: [(_, &[&dyn Fn()]); 11] = [
         ("a pair, by the CPU that made the last one", &[&again]),
         ("a pair, by another CPU", &[&pairs]),
@@ -86,7 +65,7 @@ fn costs<V: Variant>(machine: &Arc<Machine>, object: &Rundown<V>) -> Vec<(&'stat
         ("re-init after late releases", &[&reinit]),
         ("first pair of each CPU in a new generation", &[&pairs]),
     ];
-    let costs = steps.map(|(name, step)| (name, machine.count(step)));
+    let costs = steps.map(|(name, step)| (name, count(step)));
     costs.into_iter().filter(|(name, _)| !name.is_empty()).collect()
 }
 
@@ -120,10 +99,8 @@ fn sum(formula: &str, cpus: usize) -> u64 {
 /// Fetches and takes, as `n + m / n`; and those of a barrier.
 fn formula(cell: &str, cpus: usize) -> Cost {
     let sum = |formula| sum(formula, cpus);
-    let (own, barrier) = match cell.strip_suffix(", a barrier") {
-        Some(own) => (own, [sum("4n"), sum("m + 3n"), sum("n")]),
-        None => (cell, [0; 3]),
-    };
+    let own = cell.trim_end_matches(", a barrier");
+    let barrier = if own == cell { [0; 3] } else { ["4n", "m + 3n", "n"].map(sum) };
     let (fetches, takes) = own.split_once('/').unwrap_or(("0", own));
     [sum(fetches) + barrier[0], sum(takes) + barrier[1], barrier[2]]
 }
@@ -136,16 +113,12 @@ fn every_step_costs_what_its_formula_says() {
     for cpus in [1, 2, 3, 7, 8, 9, 17, 64, 65, 255, 1024, 4096] {
         for (column, variant) in VARIANTS.iter().enumerate() {
             for (step, counted) in costs_of(variant, cpus) {
-                let row = rows.iter().find(|row| row[0] == step);
-                let expected = formula(&row.expect("it has a formula")[1 + column], cpus);
+                let row = rows.iter().find(|row| row[0] == step).expect("it has a formula");
                 // A pair's is that of each CPU; and alone, a CPU finds all its lines.
                 let is_pair = step.starts_with("a pair");
                 let times = if is_pair { cpus as u64 * sum("m", cpus) } else { 1 };
-                assert_eq!(
-                    counted,
-                    expected.map(|one| one * times),
-                    "{variant}, {step}, {cpus} CPUs"
-                );
+                let expected = formula(&row[1 + column], cpus).map(|one| one * times);
+                assert_eq!(counted, expected, "{variant}, {step}, {cpus} CPUs");
             }
         }
     }
@@ -166,10 +139,8 @@ fn the_tables_of_numbers_say_the_same() {
         }
     }
     let transfers = |steps: &[(&str, Cost)]| {
-        let add = |[transfers, interrupts]: [u64; 2], (_, cost): &(&str, Cost)| {
-            [transfers + cost[0] + cost[1], interrupts + cost[2]]
-        };
-        steps.iter().fold([0; 2], add)
+        let sum = |part: fn(&Cost) -> u64| steps.iter().map(|(_, cost)| part(cost)).sum();
+        [sum(|cost| cost[0] + cost[1]), sum(|cost| cost[2])]
     };
     // The fourth step is a close, the seventh is the first pair after it.
     check("**One close", |variant, cpus| transfers(&costs_of(variant, cpus)[3..4]));
@@ -191,36 +162,37 @@ struct Aligned<T>(T);
 /// As the paragraph below the formulas says.
 #[test]
 fn objects_that_are_closed_together() {
-    fn check<V: Variant>(machine: &Arc<Machine>, objects: &[Rundown<V>], expected: Cost) {
-        let use_all = || machine.each(|| objects.iter().for_each(pair));
+    fn check<V: Variant>(cpus: usize, objects: &[Rundown<V>], expected: Cost) {
+        let use_all = || each(|| objects.iter().for_each(pair));
         let close_all = || {
             let mut all: Vec<&Rundown<V>> = objects.iter().collect();
-            let closed = machine.on(0, || Rundown::close_all(&mut all));
+            let closed = on(0, || Rundown::close_all(&mut all));
             assert_eq!(closed, Ok(objects.len()));
         };
         // Once uncounted, as above.
         use_all();
         close_all();
-        machine.on(0, || objects.iter().for_each(reinit));
+        let reinit = |object: &Rundown<V>| assert!(object.reinit().is_ok(), "something is held");
+        on(0, || objects.iter().for_each(reinit));
         use_all();
-        let (count, cpus) = (objects.len(), machine.cpus);
-        assert_eq!(machine.count(&[&close_all]), expected, "{count} objects, {cpus} CPUs");
-        machine.on(0, || objects.iter().for_each(look));
+        assert_eq!(count(&[&close_all]), expected, "{} objects, {cpus} CPUs", objects.len());
+        assert!(on(0, || objects.iter().all(Rundown::is_drained)));
     }
     for cpus in [1, 2, 8, 64, 255, 4096] {
         // Around a full line of counters.
         for count in [1, 8, 9] {
-            let machine = Machine::new(cpus);
+            start(cpus);
             let (b, n, m) = (count as u64, sum("n", cpus), sum("m", cpus));
             let words = Aligned([const { PlainRundown::<Simulator>::new() }; 9]);
             let lines = b.div_ceil(4) * m;
-            check(&machine, &words.0[..count], [lines, lines, 0]);
-            let many: Vec<_> = (0..count).map(|_| slots(cpus)).collect();
-            check(&machine, &many, [0, b * (m + n), 0]);
-            let many: Vec<_> = (0..count).map(|_| counters(&machine)).collect();
+            check(cpus, &words.0[..count], [lines, lines, 0]);
+            let slots = iter::repeat_with(|| CacheAwareRundown::<Simulator>::boxed(cpus));
+            let many: Vec<_> = slots.take(count).collect();
+            check(cpus, &many, [0, b * (m + n), 0]);
+            let many: Vec<_> = iter::repeat_with(counters).take(count).collect();
             let [fetches, takes, interrupts] = formula("0 / 0, a barrier", cpus);
             let lines = n * b.div_ceil(8);
-            check(&machine, &many, [fetches + lines, takes + b * m, interrupts]);
+            check(cpus, &many, [fetches + lines, takes + b * m, interrupts]);
         }
     }
 }
@@ -229,14 +201,14 @@ fn objects_that_are_closed_together() {
 /// neighbours' counters shared, so each other CPU has to take its line back, once.
 #[test]
 fn a_close_disturbs_its_neighbours_once() {
-    let machine = Machine::new(64);
-    let [closed, neighbour] = [(); 2].map(|()| counters(&machine));
-    let use_neighbour = || machine.each(|| pair(&neighbour));
+    start(64);
+    let [closed, neighbour] = [(); 2].map(|()| counters());
+    let use_neighbour = || each(|| pair(&neighbour));
     use_neighbour();
-    assert_eq!(machine.count(&[&use_neighbour]), [0; 3]);
-    machine.on(0, || close(&closed));
-    assert_eq!(machine.count(&[&use_neighbour]), formula("0 / n", 64));
-    assert_eq!(machine.count(&[&use_neighbour]), [0; 3]);
+    assert_eq!(count(&[&use_neighbour]), [0; 3]);
+    on(0, || closed.close());
+    assert_eq!(count(&[&use_neighbour]), formula("0 / n", 64));
+    assert_eq!(count(&[&use_neighbour]), [0; 3]);
 }
 
 /// An acquire on one CPU and its release on another leave counters that are not zero, and the
@@ -244,14 +216,14 @@ fn a_close_disturbs_its_neighbours_once() {
 #[test]
 fn a_reinit_writes_the_counters_that_are_not_zero() {
     for moved in [0, 1, 5] {
-        let machine = Machine::new(64);
-        let object = counters(&machine);
+        start(64);
+        let object = counters();
         for cpu in 1..=moved {
-            machine.on(cpu, || acquire(&object));
-            machine.on(cpu + 30, || release(&object));
+            on(cpu, || object.acquire().expect("open"));
+            on(cpu + 30, || release(&object));
         }
-        machine.on(0, || close(&object));
-        let reinit = || machine.on(0, || reinit(&object));
-        assert_eq!(machine.count(&[&reinit]), formula(&format!("0 / {}", 2 * moved), 64));
+        on(0, || object.close());
+        let reinit = || assert!(on(0, || object.reinit()).is_ok(), "something is held");
+        assert_eq!(count(&[&reinit]), formula(&format!("0 / {}", 2 * moved), 64));
     }
 }
