@@ -99,7 +99,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(None, args),
         Command::Elf { path, run: args } => run::run(Some(&path), args),
         Command::BringUp(args) => bring_up::run(args),
-        Command::Explore(args) => explore::run(args),
+        Command::Explore(args) => explore::run(&args),
         Command::New { path } => new(&path),
         Command::Doctor => doctor::doctor(),
         Command::Build { package, bin } => build(&package, bin.as_deref()),

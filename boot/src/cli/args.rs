@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{ArgPredicate, PossibleValuesParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use protocol::options::{Format, Key, Options};
 
@@ -58,12 +58,12 @@ pub(super) struct ImageArgs {
     pub(super) kernel: Option<PathBuf>,
 }
 
-/// Length of an explored storm.
-pub(super) const EXPLORED_SECONDS: &str = "1";
-
 /// Which runs to try.
 #[derive(Args, Clone, Debug)]
-#[command(mut_arg("seconds", |seconds| seconds.default_value(EXPLORED_SECONDS)), mut_args(hide(&["seed"])))]
+#[command(mut_arg("seconds", |seconds| seconds
+    .default_value("1")
+    .default_value_if("scenario", ArgPredicate::IsPresent, None)),
+    mut_args(hide(&["seed"])))]
 pub(super) struct ExploreArgs {
     /// Seeds, from the first up to but not including the last.
     #[arg(long, value_name = "A..B", default_value = "0..100", value_parser = range)]
@@ -143,8 +143,10 @@ impl Args for KernelArgs {
         command.args(Self::keys().map(|key| {
             let arg = Arg::new(key.name).long(key.name).value_name("VALUE");
             let arg = if key.name == "scenario" {
-                // Shows them, and the one that was meant.
-                arg.help(key.about()).value_parser(PossibleValuesParser::new(guest::scenarios()))
+                // Takes the time that its tests need. The parser shows all of them, and the one that
+                // was meant.
+                let arg = arg.help(key.about()).conflicts_with("seconds");
+                arg.value_parser(PossibleValuesParser::new(guest::scenarios()))
             } else {
                 let expected = format!("expected {}", key.expected());
                 arg.help(format!("{} Expects {}", key.about(), key.expected())).value_parser(
@@ -227,7 +229,20 @@ const LEAST_MEMORY: u32 = 2;
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::mebibytes;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn an_explored_storm_is_short() {
+        for (line, seconds) in [("", 1), ("--seconds 5", 5), ("--scenario ipi", 5)] {
+            let words = ["cargo boot", "explore"].into_iter().chain(line.split_whitespace());
+            let command = Cli::try_parse_from(words).expect(line).command;
+            let Some(Command::Explore(args)) = command else { panic!("{command:?}") };
+            assert_eq!(args.kernel.0.seconds, seconds, "{line}");
+        }
+    }
 
     #[test]
     fn sizes() {

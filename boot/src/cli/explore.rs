@@ -34,13 +34,9 @@ type Failure = (Run, Report);
 const SHOWN: usize = 20;
 
 /// Boots, shows how far it is, and returns the process's exit status.
-pub(super) fn run(mut args: ExploreArgs) -> anyhow::Result<u8> {
-    refuse::explore(&args.kernel.0)?;
-    if args.kernel.0.scenario.is_some() {
-        // The line that repeats a run has none.
-        args.kernel.0.seconds = Options::default().seconds;
-    }
-    let (args, options) = (&args, &args.kernel.0);
+pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
+    let options = &args.kernel.0;
+    refuse::explore(options)?;
     let name = options.scenario.as_ref().map_or("kernel", Scenario::name);
     let elf = kernel(None, args.qemu.as_deref(), options)?;
     let file = args.out.clone().unwrap_or_else(|| {

@@ -5,13 +5,10 @@ use std::path::Path;
 use anyhow::{bail, ensure};
 use protocol::options::{Job, Options};
 
-use super::args::{BootArgs, EXPLORED_SECONDS, KernelArgs};
+use super::args::{BootArgs, KernelArgs};
 use crate::accel::Accel;
 use crate::firmware::Firmware;
 use crate::qemu;
-
-const SECONDS_OF_A_SCENARIO: &str =
-    "--seconds: a scenario takes the time that its tests need; leave it out";
 
 /// The first row that holds is the reason.
 fn first<const N: usize>(rows: [(bool, &'static str); N]) -> anyhow::Result<()> {
@@ -55,7 +52,6 @@ pub(super) fn boot(named: Option<&Path>, args: &BootArgs) -> anyhow::Result<()> 
             args.deadline.is_some_and(too_short),
             "--deadline: the storm alone takes as long (--seconds)",
         ),
-        (options.scenario.is_some() && options.seconds != usual.seconds, SECONDS_OF_A_SCENARIO),
         (
             options.scenario.is_some() && options.job != Job::Storm,
             "--scenario: neither --timeline nor bring-up runs one; leave it out",
@@ -86,11 +82,8 @@ pub(super) fn boot(named: Option<&Path>, args: &BootArgs) -> anyhow::Result<()> 
 }
 
 pub(super) fn explore(options: &Options) -> anyhow::Result<()> {
-    let has_seconds = options.seconds.to_string() != EXPLORED_SECONDS;
-    first([
-        (options.seed.is_some(), "--seed: there are many here, --seeds A..B"),
-        (options.scenario.is_some() && has_seconds, SECONDS_OF_A_SCENARIO),
-    ])
+    ensure!(options.seed.is_none(), "--seed: there are many here, --seeds A..B");
+    Ok(())
 }
 
 /// The kernel in `folder`, which is not this workspace's.
@@ -136,7 +129,7 @@ mod tests {
             ("elf k --deadline 5", "the storm alone"),
             ("elf k --deadline 6", ""),
             ("elf k --scenario ipi --deadline 5", ""),
-            ("elf k --scenario ipi --seconds 6", "its tests need"),
+            ("elf k --scenario ipi --seconds 5", "cannot be used with"),
             ("elf k --scenario ipi --timeline", "runs one"),
             ("bring-up --scenario ipi", "runs one"),
             ("elf k --timeline --smp 1", "nothing to draw"),
@@ -147,21 +140,22 @@ mod tests {
             ("bring-up --gdb", "no one to debug"),
             ("bring-up", ""),
             ("explore --seed 1", "--seeds"),
-            ("explore --scenario ipi --seconds 2", "its tests need"),
+            ("explore --scenario ipi --seconds 1", "cannot be used with"),
             ("explore --scenario ipi", ""),
         ] {
             let words = ["cargo boot"].into_iter().chain(line.split(' '));
-            let done = match Cli::try_parse_from(words).expect(line).command {
-                Some(Command::Elf { path, run: RunArgs { mut boot, timeline, .. } }) => {
+            let done = match Cli::try_parse_from(words).map(|cli| cli.command) {
+                Ok(Some(Command::Elf { path, run: RunArgs { mut boot, timeline, .. } })) => {
                     boot.kernel.0.job = timeline.map_or(Job::Storm, |_| Job::Timeline);
                     super::boot(Some(&path), &boot)
                 }
-                Some(Command::BringUp(mut args)) => {
+                Ok(Some(Command::BringUp(mut args))) => {
                     args.boot.kernel.0.job = Job::BringUp;
                     super::boot(None, &args.boot)
                 }
-                Some(Command::Explore(args)) => super::explore(&args.kernel.0),
-                other => panic!("{other:?}"),
+                Ok(Some(Command::Explore(args))) => super::explore(&args.kernel.0),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.into()),
             };
             let refused = done.err().map_or(String::new(), |why| why.to_string());
             assert!(

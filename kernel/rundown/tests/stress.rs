@@ -1,4 +1,5 @@
-//! Owners and users of one object, all at once, on threads; and look-ups and a loader.
+//! A value that threads use while it is torn down, for long if asked to; two owners at once; and
+//! look-ups and a loader. (Owners that do as they like are a race of `races`.)
 #![cfg(not(rundown_loom))]
 
 mod support;
@@ -9,16 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use rundown::per_cpu::restart::{Bounds, Images, RestartTable, Sequence};
-use rundown::{CloseOutcome, Guard, Park, Protected, Spin, State, WaitOutcome};
-use support::{
-    Borrowed, Counted, Counters, Make, Plain, Random, for_every_sized_variant, there_is,
-};
+use rundown::{CloseOutcome, Guard, Park, Protected, State};
+use support::{Borrowed, Counters, Make, Plain, Random, for_every_sized_variant, there_is};
 
-for_every_sized_variant!(
-    a_value_is_used_and_torn_down,
-    s13_a_whole_life_of_races,
-    two_owners_at_once,
-);
+for_every_sized_variant!(a_value_is_used_and_torn_down, two_owners_at_once);
 
 fn a_value_is_used_and_torn_down<R: Make>() {
     Soak::<R>::run(400_000, 100);
@@ -214,66 +209,6 @@ impl Value {
 /// Counts up a counter that only this thread writes.
 fn count_one(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
-/// Owners that close with a completion of their own, cancel, wait and re-open, while users come and
-/// go: each completion that was left has run once or come back once, and nothing is lost.
-fn s13_a_whole_life_of_races<R: Make>() {
-    const OWNERS: usize = 2;
-    const EACH: usize = 150;
-    let rundown = R::make();
-    let counted: Vec<_> = (0..OWNERS).map(|_| Counted::new()).collect();
-    let working = AtomicUsize::new(OWNERS);
-    let (left, back) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let (rundown, working, left, back) = (&rundown, &working, &left, &back);
-        for (owner, own) in counted.iter().enumerate() {
-            scope.spawn(move || {
-                let mut random = Random::new(owner as u64 + 7);
-                for _ in 0..EACH {
-                    if rundown.close_then(&own.completion).is_ok() {
-                        left.fetch_add(1, Ordering::Relaxed);
-                    }
-                    match random.below(3) {
-                        0 => {
-                            if let Ok(Some(_)) = rundown.cancel() {
-                                back.fetch_add(1, Ordering::Relaxed);
-                            }
-                        }
-                        1 => {
-                            let _ = rundown.wait(&Park);
-                            let _ = rundown.reinit();
-                        }
-                        _ => {
-                            let _ = rundown.reinit();
-                        }
-                    }
-                }
-                working.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
-        for user in 0..2 {
-            scope.spawn(move || {
-                let mut random = Random::new(user + 1);
-                while working.load(Ordering::Relaxed) > 0 {
-                    R::wander(&mut random);
-                    if let Some(guard) = rundown.try_acquire() {
-                        let clone = guard.clone();
-                        drop(guard);
-                        R::wander(&mut random);
-                        drop(clone);
-                    } else {
-                        thread::yield_now();
-                    }
-                }
-            });
-        }
-    });
-    // The last one may have found nothing to close.
-    assert_eq!(rundown.wait(&Spin), WaitOutcome::Drained);
-    let runs: usize = counted.iter().map(|counted| counted.runs()).sum();
-    assert_eq!(runs + back.into_inner(), left.into_inner());
-    assert_eq!(rundown.racy_held(), 0);
 }
 
 /// Two calls of owners on two threads, again and again: their answers and the end are as in one of

@@ -11,6 +11,7 @@ const END_OF_INTERRUPT: u32 = 0xb0;
 const IN_SERVICE: u32 = 0x100;
 const REQUESTED: u32 = 0x200;
 const CORRECTED_ERRORS: u32 = 0x2f0;
+const TIMER: u32 = 0x320;
 const TEMPERATURE: u32 = 0x330;
 const PERFORMANCE: u32 = 0x340;
 const LINTS: [u32; 2] = [0x350, 0x360];
@@ -34,6 +35,11 @@ pub fn send_nmi(cpu: CpuIndex) {
 /// Ends the interrupt that is in service on this CPU.
 pub fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
+}
+
+/// Has this CPU's timer count on, but interrupt no more, until it is started again.
+pub fn mask_timer() {
+    write(TIMER, local().read(TIMER) | MASKED);
 }
 
 /// Whether this CPU has taken an interrupt with this vector and not ended it yet.

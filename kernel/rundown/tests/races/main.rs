@@ -58,6 +58,14 @@ impl Crew {
         });
     }
 
+    /// To another slot each time; to another CPU now and then, since that takes context switches.
+    fn wander(&self, to: usize) {
+        on_cpu(to);
+        if to.is_multiple_of(16) {
+            affinity::move_to(affinity::allowed(to));
+        }
+    }
+
     fn meet(&self) {
         self.0.wait();
     }

@@ -3,13 +3,14 @@
 //!
 //! The module around this one has a `Crew`: `gather` makes one of `workers()` workers, `run` has
 //! each do some work at the same time, and `meet` returns when all have called it. `until` returns
-//! when something is true that a worker has made so before it called `wake_all`. An owner waits by
-//! `WAIT`.
+//! when something is true that a worker has made so before it called `wake_all`. `wander` moves the
+//! worker to another CPU, if it can move. An owner waits by `WAIT`.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::mem;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use rundown::{CloseOutcome, Completion, Rundown, Variant, WaitOutcome};
 
@@ -119,36 +120,51 @@ pub(crate) fn torn_down_again_and_again<V: Variant>(new: fn() -> Rundown<V>) {
     assert_eq!(rundown.racy_held(), 0);
 }
 
-/// S8, S10, S13: every worker uses, closes, cancels, waits and opens as it likes. No call hangs,
-/// nothing is lost, and each completion that was left has run once or come back once.
+/// S8, S10, S12, S13: every worker uses, closes, cancels, waits and opens as it likes, with a
+/// completion of its own, and moves meanwhile. No call hangs, nothing is lost, and each completion
+/// has run or come back as often as it was left.
 pub(crate) fn every_worker_is_an_owner<V: Variant>(new: fn() -> Rundown<V>) {
-    unsafe fn count(runs: *mut ()) {
+    unsafe fn run(due: *mut ()) {
         // SAFETY: leaked below, and only read.
-        unsafe { &*runs.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
+        unsafe { &*due.cast::<AtomicIsize>() }.fetch_sub(1, Ordering::Relaxed);
     }
     let (rundown, crew) = (new(), Crew::gather());
-    let runs: &AtomicUsize = Box::leak(Box::new(AtomicUsize::new(0)));
-    let context = ptr::from_ref(runs).cast_mut().cast();
-    // SAFETY: any worker may count.
-    let completion: &Completion = Box::leak(Box::new(unsafe { Completion::new(count, context) }));
-    let [granted, left, cancelled, back] = [const { AtomicUsize::new(0) }; 4];
+    // Each worker's completion, and how often it is still to run or to come back.
+    let completions = (0..crew.workers()).map(|_| {
+        let due: &AtomicIsize = Box::leak(Box::default());
+        // SAFETY: any worker may count.
+        let completion = unsafe { Completion::new(run, ptr::from_ref(due).cast_mut().cast()) };
+        (&*Box::leak(Box::new(completion)), due)
+    });
+    let completions: Vec<(&Completion, &AtomicIsize)> = completions.collect();
+    let [granted, left, cancelled] = [const { AtomicUsize::new(0) }; 3];
     let one_more = |of: &AtomicUsize| of.fetch_add(1, Ordering::Relaxed);
     let cancel = || {
-        if let Ok(given_back) = rundown.cancel() {
-            one_more(&cancelled);
-            given_back.map(|_| one_more(&back));
+        let Ok(back) = rundown.cancel() else { return };
+        one_more(&cancelled);
+        if let Some(back) = back {
+            let owner = completions.iter().find(|(own, _)| ptr::eq(*own, back.as_ptr()));
+            owner.expect("one that was left").1.fetch_sub(1, Ordering::Relaxed);
         }
     };
     crew.run(&|me| {
+        let (completion, due) = completions[me];
+        crew.meet();
         for step in 0..200 {
-            let guard = rundown.try_acquire();
-            guard.as_ref().map(|_| one_more(&granted));
+            let guard = rundown.try_acquire().map(|first| {
+                one_more(&granted);
+                crew.wander(step * 31 + me);
+                first.clone()
+            });
             match (step + me) % 4 {
                 0 => {
+                    // If nothing is held then, the close runs it.
+                    let guard = guard.filter(|_| step % 8 < 4);
                     if rundown.close_then(completion).is_ok() {
                         one_more(&left);
+                        due.fetch_add(1, Ordering::Relaxed);
                     }
-                    if step % 8 < 4 {
+                    if guard.is_some() {
                         cancel();
                     }
                 }
@@ -156,7 +172,9 @@ pub(crate) fn every_worker_is_an_owner<V: Variant>(new: fn() -> Rundown<V>) {
                 _ => {
                     // The owner that closed last waits for all guards but its own.
                     drop(guard);
-                    let _ = rundown.wait(&Crew::WAIT);
+                    if step % 8 < 4 {
+                        let _ = rundown.wait(&Crew::WAIT);
+                    }
                     // Another worker may have been faster.
                     let _ = rundown.reinit();
                 }
@@ -165,8 +183,9 @@ pub(crate) fn every_worker_is_an_owner<V: Variant>(new: fn() -> Rundown<V>) {
     });
     assert_eq!(rundown.wait(&Crew::WAIT), WaitOutcome::Drained);
     assert_eq!(rundown.racy_held(), 0);
-    let [granted, left, cancelled, back] =
-        [granted, left, cancelled, back].map(AtomicUsize::into_inner);
-    assert!(granted > 0 && cancelled > 0, "{granted} grants, {cancelled} cancels");
-    assert_eq!(runs.load(Ordering::Relaxed) + back, left, "completions");
+    for (worker, (_, due)) in completions.iter().enumerate() {
+        assert_eq!(due.load(Ordering::Relaxed), 0, "the completion of worker {worker}");
+    }
+    let counts = [granted, left, cancelled].map(AtomicUsize::into_inner);
+    assert!(counts.iter().all(|&count| count > 0), "grants, completions, cancels: {counts:?}");
 }

@@ -8,7 +8,6 @@
 )]
 
 pub(crate) mod affinity;
-mod counted;
 pub(crate) mod host_counters;
 mod platform;
 mod script;
@@ -19,7 +18,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use counted::Counted;
 pub(crate) use platform::{TestPlatform, misuses, next_hints, on_cpu, wake_ups};
 pub(crate) use script::{policy, script};
 pub(crate) use variants::{

@@ -40,6 +40,8 @@ impl Crew {
         smp::run_on_each(&|me| work(cpu::online().take_while(|other| *other < me).count()));
     }
 
+    fn wander(&self, _: usize) {}
+
     fn meet(&self) {
         self.0.wait();
     }
