@@ -4,7 +4,7 @@
  * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h
  * and of remove locks. The two pool routines are declared, so that a driver can allocate the buffer
  * that ExInitializeRundownProtectionCacheAware wants; your kernel defines them if it has drivers
- * that do. /
+ * that do. */
 #ifndef _WDMDDK_
 #define _WDMDDK_
 
