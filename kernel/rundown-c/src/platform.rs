@@ -49,7 +49,10 @@ pub struct rundown_platform {
 // SAFETY: all zero is 0 for its numbers, and `None` for its functions.
 static NOTHING: rundown_platform = unsafe { zeroed() };
 
-/// The platform; null until one is set, or [`NOTHING`] is in use.
+/// The platform; null until one is set, or [`NOTHING`] is in use. It is written once, by `choose`,
+/// so a load that finds an address has read that write, and there is no other order of steps that a
+/// model could try. (A weaker ordering would show on no x86 CPU: none reorders two stores, or two
+/// loads.)
 static CHOSEN: AtomicPtr<rundown_platform> = AtomicPtr::new(ptr::null_mut());
 
 pub(crate) fn table() -> &'static rundown_platform {
