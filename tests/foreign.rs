@@ -142,9 +142,13 @@ fn elf(
             workspace::copy(folder, &checkout.join(folder))?;
         }
         let elf = boot::guest::build_foreign(&write(away.path(), &checkout)?)?;
-        let kept = workspace::guest_target_dir().join(elf.file_name().context("a file")?);
-        fs::copy(elf, &kept)?;
-        Ok(kept)
+        // In one step: another process may do the same, and boot it.
+        let guests = workspace::guest_target_dir();
+        let kept = NamedTempFile::new_in(&guests)?;
+        fs::copy(&elf, &kept)?;
+        let path = guests.join(elf.file_name().context("a file")?);
+        kept.persist(&path)?;
+        Ok(path)
     };
     let built = built.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     built.as_deref().map_err(|error| anyhow!("{error}"))

@@ -35,6 +35,8 @@ const SEEDS: [(&str, u32); 3] = [("2", 5), ("2", 12), ("4", 6)];
 
 fn main() -> ExitCode {
     let scenarios = vec![
+        // First: its loader is built while others run.
+        ("uefi", uefi::cases()),
         ("barrier", barrier()),
         ("bring_up", bring_up::cases()),
         ("clock", clock::cases()),
@@ -54,7 +56,6 @@ fn main() -> ExitCode {
         ("storm", storm::cases()),
         ("timeline", timeline::cases()),
         ("topology", topology::cases()),
-        ("uefi", uefi::cases()),
         ("waiting", with_seeds("waiting", SIZES)),
     ];
     let mut others = layout::trials();
@@ -78,7 +79,7 @@ fn replay() -> Vec<Case> {
     for (seed, smp) in [(3, "2"), (5, "8")] {
         let storm = Case::kernel(smp, 1).named(&format!("storm_smp_{smp}"));
         cases.push(storm.replayed(seed));
-        cases.extend(["races", "waiting"].map(|scenario| {
+        cases.extend(["ipi", "races", "waiting"].map(|scenario| {
             let case = Case::new(scenario, smp).named(&format!("{scenario}_smp_{smp}"));
             case.replayed(seed)
         }));

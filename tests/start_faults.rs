@@ -98,11 +98,11 @@ fn faulty() -> Vec<Case> {
 /// CPUs that come later than the others, but in time; and those that come when they have been given
 /// up: in the trampoline, and when they have shown up already.
 fn late() -> Vec<Case> {
-    let by = |scenario, kind: FaultKind, millis, patience| {
+    let by = |scenario, kind: FaultKind, millis, timeout| {
         let name = if kind == FaultKind::Slow { "slow" } else { "late" };
         let case = Case::new(scenario, "2").named(&format!("{name}_by_{millis}_ms"));
         case.options(move |options| {
-            options.patience = patience;
+            options.start_timeout = timeout;
             options.fault = Some(Fault { kind, apic_id: Some(1), millis });
         })
     };
@@ -141,7 +141,7 @@ fn reset_while_they_log() -> Case {
     let case = Case::kernel("16", 1).named("reset_while_they_log");
     let case = case.options(|options| {
         options.job = Job::BringUp;
-        options.patience = 1;
+        options.start_timeout = 1;
         options.fault = Some(Fault { kind: FaultKind::Panic, apic_id: None, millis: 0 });
     });
     let ids: Vec<u32> = (1..16).collect();
@@ -157,7 +157,7 @@ fn fault(smp: &str, kind: FaultKind, apic_id: Option<u32>) -> Case {
     let name = fault.to_string().replace(':', "_on_");
     let case = Case::new("start_faults", smp).named(&name);
     // A CPU that faults says so; one that its host keeps from running is not to be given up before.
-    case.options(|options| (options.fault, options.patience) = (Some(fault), 600_000))
+    case.options(|options| (options.fault, options.start_timeout) = (Some(fault), 600_000))
 }
 
 /// Each of these CPUs has faulted in this manner, so many times.

@@ -215,7 +215,7 @@ mod tests {
             ("", ""),
             ("--start serial --apic xapic --clock hpet", "start=serial\napic=xapic\nclock=hpet\n"),
             ("run --fault late:2:50 --seed 3", "fault=late:2:50\nseed=3\n"),
-            ("elf k --patience 7 --init-pause 0", "patience=7\ninit-pause=0\n"),
+            ("elf k --start-timeout 7 --init-pause 0", "start-timeout=7\ninit-pause=0\n"),
         ] {
             let boot = run_args(line).boot;
             assert_eq!((boot.smp.as_str(), boot.machine), ("4", Machine::Q35));

@@ -45,7 +45,7 @@ pub(crate) struct Done {
 impl Operator {
     /// Opens a port for a QEMU that is yet to be started, and whose monitor is given up if it does
     /// not answer for so long.
-    pub(crate) fn open(actions: Vec<Action>, patience: Duration) -> Result<Self> {
+    pub(crate) fn open(actions: Vec<Action>, timeout: Duration) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = listener.context("no port for QEMU's monitor")?;
         let port = listener.local_addr()?.port();
@@ -55,7 +55,7 @@ impl Operator {
         let thread = thread::spawn({
             let (actions, failed) = (Arc::clone(&actions), Arc::clone(&failed));
             move || {
-                let done = work(&listener, &actions, &todo, patience);
+                let done = work(&listener, &actions, &todo, timeout);
                 failed.store(done.is_err(), Ordering::Relaxed);
                 done
             }
@@ -99,7 +99,7 @@ impl Operator {
 }
 
 /// For how long QEMU may say nothing when asked. It takes milliseconds, on a busy host longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A repeated action pauses for as long as QEMU took for it the last time, but no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
@@ -109,7 +109,7 @@ fn work(
     listener: &TcpListener,
     actions: &[Action],
     orders: &Receiver<usize>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Done> {
     let mut done = Done { times: vec![0; actions.len()], answers: Vec::new() };
     let Ok(first) = orders.recv() else {
@@ -119,7 +119,7 @@ fn work(
     listener.set_nonblocking(true)?;
     let (stream, _) = listener.accept().context("QEMU has not connected")?;
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(patience))?;
+    stream.set_read_timeout(Some(timeout))?;
     // Each command is one small packet; it is not to wait for another.
     stream.set_nodelay(true)?;
     let mut monitor = Monitor(BufReader::new(stream));

@@ -20,7 +20,7 @@ use crate::action::Action;
 use crate::child::{self, Guarded};
 use crate::firmware::{Firmware, Ovmf};
 use crate::machine::{Machine, Smp};
-use crate::monitor::{Done, Operator, PATIENCE};
+use crate::monitor::{Done, Operator, TIMEOUT};
 use crate::outcome::{End, Testimony};
 use crate::qemu::{self, Uefi};
 use crate::symbols::Symbols;
@@ -196,7 +196,7 @@ impl Boot {
         command.args(qemu::arguments(&self, engine, ramdisk, uefi));
         let operator = match &*self.actions {
             [] => None,
-            actions => Some(Operator::open(actions.to_vec(), PATIENCE)?),
+            actions => Some(Operator::open(actions.to_vec(), TIMEOUT)?),
         };
         if let Some(operator) = &operator {
             command.args(operator.arguments());

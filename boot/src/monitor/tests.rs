@@ -7,7 +7,7 @@ use anyhow::Result;
 use protocol::event::Event;
 use serde_json::json;
 
-use super::{Done, Operator, PATIENCE};
+use super::{Done, Operator, TIMEOUT};
 use crate::action::{Action, Trigger};
 use crate::run::Line;
 
@@ -31,7 +31,7 @@ fn fake(
     tests: &[&'static str],
     replies: &'static [&'static str],
 ) -> (Vec<String>, Result<Done>) {
-    let operator = Operator::open(actions.to_vec(), PATIENCE).expect("a port");
+    let operator = Operator::open(actions.to_vec(), TIMEOUT).expect("a port");
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, operator.port)).expect("it listens");
     tests.iter().for_each(|name| test_starts(&operator, name));
     let qemu = thread::spawn(move || {

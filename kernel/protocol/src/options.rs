@@ -72,9 +72,9 @@ options! {
     apic "apic": ApicMode = ApicMode::Auto, ANY;
     /// Where the rate of the clock comes from; auto: the first that there is.
     clock "clock": ClockSource = ClockSource::Auto, ANY;
-    /// After so many milliseconds without any CPU coming online, those that are not are started
-    /// again, then given up.
-    patience "patience": u32 = 3000, 1..=600_000;
+    /// Milliseconds without any CPU coming online, after which those that are missing are started
+    /// again, and then given up.
+    start_timeout "start-timeout": u32 = 3000, 1..=600_000;
     /// The pause between INIT and SIPI in milliseconds; by default what the CPU needs, none or 10.
     init_pause "init-pause": Option<u32> = None, 0..=1_000;
     /// An APIC ID to count as listed by the firmware, though no such CPU may exist: shows how a CPU

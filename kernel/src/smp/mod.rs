@@ -40,11 +40,11 @@ pub(crate) fn start(options: &Options) -> BringUp {
         let usual = Plan::default();
         Plan {
             init_ns: options.init_pause.map_or(usual.init_ns, nanos),
-            timeout_ns: nanos(options.patience),
+            timeout_ns: nanos(options.start_timeout),
             ..usual
         }
     });
-    faults::arm(options.fault, options.patience);
+    faults::arm(options.fault, options.start_timeout);
     let prepared = STARTER.prepare(apic::local(), cpu::map());
     apic::set_handler(vector::PARKED, poll);
     emergency::LAST_LOOK.set(Some(poll));

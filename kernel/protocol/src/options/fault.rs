@@ -18,10 +18,10 @@ pub struct Fault {
 
 impl Fault {
     /// Whether it delays a CPU so long that it is given up first, with this
-    /// [`patience`](super::Options::patience): a CPU has two attempts.
+    /// [`start_timeout`](super::Options::start_timeout): a CPU has two attempts.
     #[must_use]
-    pub fn outlasts(self, patience: u32) -> bool {
-        self.kind.is_a_delay() && self.millis > patience.saturating_mul(2)
+    pub fn outlasts(self, timeout: u32) -> bool {
+        self.kind.is_a_delay() && self.millis > timeout.saturating_mul(2)
     }
 
     /// Whether it happens to the CPU with this APIC ID.

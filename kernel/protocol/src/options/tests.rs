@@ -30,7 +30,7 @@ fn every_value_of_every_option_is_read_back() {
             (Some(names), _) => names.split(", ").map(String::from).collect(),
             (None, "fault") => faults(),
             (None, "seconds") => vec!["1".into(), "86400".into()],
-            (None, "patience") => vec!["1".into(), "600000".into()],
+            (None, "start-timeout") => vec!["1".into(), "600000".into()],
             (None, "init-pause") => vec!["0".into(), "1000".into()],
             (None, "scenario") => vec!["races".into(), "a_name_of_just_as_many_bytes__32".into()],
             (None, _) => vec!["0".into(), "4294967295".into()],
@@ -62,7 +62,7 @@ fn errors_name_the_line_the_text_and_what_is_allowed() {
     for (text, said) in [
         (
             &b"seconds=1\n\nsecnods=2"[..],
-            "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, patience, \
+            "line 3: \"secnods=2\": unknown key; known are seconds, format, job, start, apic, clock, start-timeout, \
              init-pause, ghost, hide, fault, seed, scenario",
         ),
         (b"seconds", "line 1: \"seconds\": expected `key=value`"),
@@ -91,7 +91,7 @@ fn numbers_have_limits_and_a_fault_is_of_a_known_kind_and_complete() {
             &["0", "86401", "-1", "1.5", "", "4294967296", "five", "5 s"][..],
         ),
         ("ghost", "0 to 4294967295", &["", "-1", "0x10", "4294967296"]),
-        ("patience", "1 to 600000", &["0", "600001"]),
+        ("start-timeout", "1 to 600000", &["0", "600001"]),
         ("init-pause", "0 to 1000", &["1001"]),
         ("fault", "kinds real, protected", &faults),
         ("fault", "kinds real, protected", &["memory:1", "bsp:1"]),

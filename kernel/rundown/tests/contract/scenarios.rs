@@ -12,7 +12,11 @@ use crate::support::{Make, for_every_variant};
 macro_rules! scenarios {
     ($($(#[doc = $doc:literal])* fn $name:ident = $calls:expr;)*) => {
         $($(#[doc = $doc])* fn $name<R: Make + ?Sized>() {
-            follow::<R>(&$calls[..]);
+            // Compiled once, not for every variant.
+            fn calls() -> Vec<Call> {
+                $calls[..].to_vec()
+            }
+            follow::<R>(&calls());
         })*
 
         for_every_variant!($($name),*);

@@ -12,6 +12,7 @@ use kernel::testing::{self, Test};
 use kernel::{barrier, ipi, timer};
 use rundown::{CloseOutcome, Rundown, Variant, WaitOutcome};
 use test_kernels::{Device, apic, leaked, next, only_those_online_work, tests};
+use x86_64::instructions::hlt;
 use x86_64::registers::model_specific::Msr;
 
 pub(crate) fn tests() -> &'static [Test] {
@@ -96,9 +97,11 @@ fn a_cpu_that_is_busy_stays() {
         Some(|_, _| {
             apic::end_of_interrupt();
             IN_IT.store(true, Ordering::Relaxed);
+            // Interrupts are off: it sleeps until an NMI.
             while BUSY.load(Ordering::Relaxed) {
-                core::hint::spin_loop();
+                hlt();
             }
+            IN_IT.store(false, Ordering::Relaxed);
         }),
     );
     BUSY.store(true, Ordering::Relaxed);
@@ -108,6 +111,10 @@ fn a_cpu_that_is_busy_stays() {
     }
     assert_eq!(smp::offline(cpu), Err(OfflineError::Silent));
     BUSY.store(false, Ordering::Relaxed);
+    // Again, since the first may come between its look and its sleep.
+    while IN_IT.load(Ordering::Relaxed) {
+        ipi::nmi(cpu);
+    }
     for _ in 0..100 {
         assert!(ipi::try_call(cpu, &|| {}).is_ok(), "{cpu} has left");
     }

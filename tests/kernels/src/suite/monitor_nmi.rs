@@ -36,7 +36,7 @@ pub(crate) fn tests() -> &'static [Test] {
 }
 
 /// NMIs that each CPU that listens must have taken before a test ends.
-const NMIS: u64 = 50;
+const NMIS: u64 = 25;
 
 /// Whether NMIs come to each CPU by its LINT1.
 static LISTEN: Once<PerCpu<AtomicBool>> = Once::new();
