@@ -143,8 +143,8 @@ impl Args for KernelArgs {
         command.args(Self::keys().map(|key| {
             let arg = Arg::new(key.name).long(key.name).value_name("VALUE");
             let arg = if key.name == "scenario" {
-                // Takes the time that its tests need. The parser shows all of them, and the one that
-                // was meant.
+                // Takes the time that its tests need. The parser shows all of them, and the one
+                // that was meant.
                 let arg = arg.help(key.about()).conflicts_with("seconds");
                 arg.value_parser(PossibleValuesParser::new(guest::scenarios()))
             } else {
