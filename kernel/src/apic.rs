@@ -241,7 +241,8 @@ pub(crate) fn start_counting() {
     write(TIMER_INITIAL, u32::MAX);
 }
 
-/// This CPU's timer count since [`start_counting`], undivided. Stops after a minute at 1 GHz.
+/// This CPU's timer count since [`start_counting`], before its divider. Stops after a minute at 1
+/// GHz.
 pub(crate) fn counted() -> u64 {
     u64::from(u32::MAX - read(TIMER_CURRENT)) * TIMER_DIVIDER
 }

@@ -45,7 +45,8 @@ static REPORTING: AtomicU32 = AtomicU32::new(0);
 
 /// Ends QEMU with `code`. On a machine without the exit device, halts all CPUs.
 ///
-/// Any CPU, any context. The first caller decides, others halt; a panicking CPU comes first.
+/// Any CPU, any context. The first caller decides; others halt. A CPU that reports a panic comes
+/// before all others.
 pub fn exit(code: ExitCode) -> ! {
     static EXITING: AtomicBool = AtomicBool::new(false);
     interrupts::disable();

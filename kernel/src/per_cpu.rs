@@ -12,7 +12,8 @@
 //!
 //! The linker gathers the declarations, with their initial values, in a pattern (`per_cpu_start` in
 //! `link.ld`) of which each CPU has a copy at the start of its [area](mod@crate::cpu), where its GS
-//! base points. A variable is atomic or written once: references are safe on any CPU and context.
+//! base points. A variable is atomic or written once: references are safe on any CPU, in any
+//! context.
 //!
 //! `unsafe` in this module: GS, and references into the areas.
 
@@ -67,7 +68,8 @@ impl<T: Sync> PerCpuVariable<T> {
     /// This CPU's. A kernel thread never moves to another CPU, so it stays this CPU's.
     pub(crate) fn here(&'static self) -> &'static T {
         let shift: u64;
-        // SAFETY: every CPU first runs `install`, so GS points to its copy, whose head is set.
+        // SAFETY: every CPU runs `install` before any other Rust code, so GS points to its copy,
+        // whose head is set.
         unsafe {
             asm!(
                 "mov {}, gs:[{offset}]",

@@ -110,7 +110,8 @@ impl Halt {
 const ANYTHING: usize = 1;
 const FUTURES: usize = 2;
 
-/// A bit per CPU that sleeps in [`Halt`], or will. Outlives objects: waking touches none (S3).
+/// A bit per CPU that sleeps in [`Halt`], or is about to. Outlives every object, so waking touches
+/// none (S3).
 static SLEEPERS: [AtomicU64; MAX_CPUS / 64] = [const { AtomicU64::new(0) }; MAX_CPUS / 64];
 
 /// Sleeps until `ready()`, which is asked after each interrupt and soon after `deadline`.
@@ -146,7 +147,8 @@ fn sleep(what_for: usize, deadline: Option<u64>, ready: &mut dyn FnMut() -> bool
 
 /// Wakes the CPUs that sleep for something that `concerns` them.
 fn wake_if(concerns: impl Fn(usize) -> bool) {
-    // Pairs with the fence in `sleep`: the sleeper sees all done before this, or this sees its bit.
+    // Pairs with the fence in `sleep`: either the sleeper sees what was done before this call, or
+    // this call sees its bit.
     fence(Ordering::SeqCst);
     for (word, sleepers) in SLEEPERS.iter().enumerate() {
         // Acquire: pairs with the Release in `sleep`.

@@ -13,8 +13,8 @@ use bringup::rate::Scale;
 
 /// Nanoseconds since the boot learnt the counter's rate ([`clock`](crate::clock)); 0 before.
 ///
-/// Never goes backwards on one CPU, nor from one CPU to another if their counters agree: the kernel
-/// compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
+/// Never goes backwards on one CPU, nor from one CPU to another by more than their counters differ:
+/// the kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
 ///
 /// Any CPU, any context.
 pub fn nanos() -> u64 {
@@ -58,7 +58,7 @@ static START: AtomicU64 = AtomicU64::new(0);
 static HZ: AtomicU64 = AtomicU64::new(0);
 static SCALE: AtomicU64 = AtomicU64::new(0);
 
-/// Begins with nanosecond 0, now that the rate is known. Once, on the BSP, before others run.
+/// Begins with nanosecond 0, now that the rate is known. Once, on the BSP, before other CPUs run.
 pub(crate) fn start(hz: u64) {
     HZ.store(hz, Ordering::Relaxed);
     SCALE.store(Scale::of_hz(hz).bits(), Ordering::Relaxed);

@@ -65,8 +65,8 @@ unsafe impl Send for LocalApic {}
 unsafe impl Sync for LocalApic {}
 
 impl LocalApic {
-    /// The mode that this CPU's APIC is in. xAPIC is switched on; `map` maps its page, whose
-    /// physical address it gets, uncached and for good, at the same address on all CPUs.
+    /// The mode that this CPU's APIC is in. If xAPIC, it is switched on, and `map` maps its page,
+    /// whose physical address it gets, uncached and for good, at the same address on all CPUs.
     ///
     /// # Safety
     /// Ring 0, on a CPU with a local APIC (CPUID leaf 1, EDX bit 9); and `map` does as described.

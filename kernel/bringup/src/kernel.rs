@@ -48,7 +48,8 @@ pub unsafe trait Kernel: Sync + 'static {
 
     /// Reports an event. Called where [`poll`](crate::Starter::poll) is: with
     /// [`notify`](crate::Starter::notify) also in that interrupt's handler, which may interrupt
-    /// anything, this function included. Hold a lock that it takes only with interrupts off.
+    /// anything, this function included. So a lock that it takes must be taken elsewhere only with
+    /// interrupts off.
     fn report(&self, event: Event) {
         let _ = event;
     }

@@ -3,7 +3,7 @@
 //! INIT; a stack for every CPU, and a pause where one is needed ([`Plan::init_ns`]); SIPI; after
 //! 200 us a second one if any boot slot is still EXPECTED (Intel SDM 3A, 9.4.4.1). CPUs make their
 //! way in parallel; nothing is locked. A CPU that times out or faults is withdrawn and started
-//! again, with all others that did, and then given up.
+//! again, once, with all others that did, and then given up.
 
 use core::{
     ptr,
@@ -354,7 +354,8 @@ impl<K: Kernel, const N: usize> Starter<K, N> {
     /// If there is no such CPU.
     ///
     /// # Safety
-    /// On that CPU, interrupts off, last before [`park`](crate::park). Nothing refers to its stack.
+    /// On that CPU, interrupts off, as its last step before [`park`](crate::park). Nothing refers
+    /// to its stack.
     pub unsafe fn leave(&self, cpu: CpuIndex) {
         self.slots[cpu.get()].transition(SlotState::Online, SlotState::Offline);
     }

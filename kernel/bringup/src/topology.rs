@@ -87,7 +87,8 @@ fn amd_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     }
 }
 
-/// Leaf 0x1A, Native Model ID. Hybrid machines' cores (leaf 7 EDX bit 15) have it; others may.
+/// Leaf 0x1A, Native Model ID. Every core of a hybrid machine (leaf 7 EDX bit 15) has it; others
+/// may.
 fn intel_kind(cpuid: &Cpuid<'_>) -> Option<CoreKind> {
     const HYBRID: u32 = 1 << 15;
     const ATOM: u32 = 0x20;

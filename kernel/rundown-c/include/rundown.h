@@ -159,8 +159,9 @@ struct rundown_platform {
     // With a condition variable: lock; broadcast; unlock.
     void (*wake)(uintptr_t object);
     // Memory for rundown_allocate: `size` bytes, aligned to `alignment` (a power of two, at most
-    // 128), or NULL. `tag` is the caller's. Resident if protection is taken where page faults are
-    // not allowed. In the context of rundown_allocate. Needs `free`. NULL: rundown_allocate fails.
+    // 128), or NULL. `tag` is the caller's. It must stay resident if protection is taken where page
+    // faults are not allowed. In the context of rundown_allocate. Needs `free`. NULL:
+    // rundown_allocate fails.
     void *(*allocate)(size_t size, size_t alignment, uint32_t tag);
     // Takes back what `allocate` gave, with the size that was asked for.
     void (*free)(void *memory, size_t size);
@@ -358,7 +359,8 @@ RUNDOWN_MUST_USE enum rundown_status rundown_wait(struct rundown *object);
 RUNDOWN_MUST_USE enum rundown_status rundown_ref_wait(struct rundown_ref *object);
 
 // Closes the object if it is open, and says whether it has drained: RUNDOWN_STATUS_OK, or
-// _OUTSTANDING with a racy count of holders in `*held` (may be NULL). Never waits. Any context.
+// _OUTSTANDING with a racy count of what is held in `*held` (may be NULL). Never waits. Any
+// context.
 RUNDOWN_MUST_USE enum rundown_status rundown_try_wait(struct rundown *object, int64_t *held);
 RUNDOWN_MUST_USE enum rundown_status
 rundown_ref_try_wait(struct rundown_ref *object, int64_t *held);

@@ -208,7 +208,8 @@ unsafe impl<T: Sync + ?Sized, R: Reach + Sync, N: Number> Sync for Access<T, R, 
 
 impl<T: ?Sized, R: Reach, N: Number> Access<T, R, N> {
     /// # Safety
-    /// At least one protection is held; meanwhile `value` is not moved, written or dropped.
+    /// There is at least one protection; while it is held, `value` is not moved, written or
+    /// dropped.
     pub(crate) unsafe fn new(value: NonNull<T>, protection: Protection<R, N>) -> Self {
         Self { value, protection }
     }

@@ -271,8 +271,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// Whether the object is closed and nothing is held. If so, all work under protection
-    /// happens-before this return, and it stays so until an owner's next step. `false` while a
-    /// caller that may open the object has it [claimed](State::Claimed). Any context.
+    /// happens-before this return, and it stays so until an owner's next step. `false` while
+    /// another caller has it [claimed](State::Claimed), perhaps to open it. Any context.
     pub fn is_drained(&self) -> bool {
         matches!(self.gate.snapshot().state, State::Drained | State::RunDown)
     }

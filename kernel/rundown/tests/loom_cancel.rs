@@ -17,7 +17,8 @@ models!(
     s10_a_grant_after_a_cancel_sees_what_came_before,
 );
 
-/// Drained or cancelled, never both or neither: a thread may free the guarded thing once drained.
+/// Drained or cancelled, never both or neither: a thread that sees the object drained may free what
+/// it guards.
 fn s10_cancel_against_the_last_release<R: Make>() {
     let rundown = Arc::new(R::new());
     rundown.acquire().unwrap();

@@ -46,7 +46,8 @@ fn refused_acquires_do_not_reach_the_next_generation<R: Make>() {
     assert!(rundown.is_drained());
 }
 
-/// One owner waits, uses the guarded thing and marks the object run down; the other re-opens it.
+/// One owner waits, uses the guarded thing for the last time, and marks the object run down; the
+/// other re-opens it.
 fn completion_hands_over<R: Make>() {
     let shared = Arc::new((R::new(), UnsafeCell::new(0)));
     let first = spawn(&shared, |shared| {

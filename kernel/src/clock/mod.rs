@@ -111,7 +111,8 @@ pub(crate) fn init(wanted: ClockSource) {
 
 static IS_DOUBTFUL: AtomicBool = AtomicBool::new(false);
 
-/// Whether the clock's rate is [doubtful](Rates::is_doubtful). Any CPU, any context.
+/// Whether the clock's rate is [a guess only](Rates::is_doubtful): no source gave a better one. Any
+/// CPU, any context.
 pub fn is_doubtful() -> bool {
     IS_DOUBTFUL.load(Ordering::Relaxed)
 }

@@ -1,7 +1,8 @@
 //! Per-CPU counters: 8 bytes at the same offset in every CPU's area, so that each CPU adds to its
 //! own by one instruction, `add gs:[offset], n`, without a lock prefix.
 //!
-//! No other CPU writes there: 8 objects share a cache line that stays on its CPU. 30,000 fit.
+//! No other CPU writes there: 8 objects share a cache line that stays on its CPU. There are some
+//! 30,000.
 
 use core::sync::atomic::Ordering;
 

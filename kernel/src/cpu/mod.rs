@@ -90,8 +90,9 @@ pub(crate) fn set_online(cpu: CpuIndex) {
     // Release: pairs with the load in `is_online`.
     online.store(true, Ordering::Release);
     // No barrier waits for a CPU that its caller has not seen online. So a caller that begins one
-    // after closing an object sees this CPU, or this CPU, from here on, sees the object closed.
-    // Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up` relies on it, too.
+    // after closing an object either sees this CPU, or this CPU, which begins to work after this,
+    // sees the object closed. Pairs with the fence in `barrier::Call::begin`; `barrier::catch_up`
+    // relies on it, too.
     fence(Ordering::SeqCst);
 }
 
@@ -100,8 +101,8 @@ pub(crate) fn set_offline() {
     // Release: pairs with the load in `is_online`; its counts are visible to a CPU that finds it
     // gone, and so does not wait for it.
     ONLINE.here().store(false, Ordering::Release);
-    // A CPU that began to wait before sees, when it looks again, that this one is gone, or its
-    // request is seen after this. Pairs with the fences in `ipi::try_call` and
+    // A CPU that began to wait before either sees, when it looks again, that this one is gone, or
+    // its request is seen after this. Pairs with the fences in `ipi::try_call` and
     // `barrier::Call::begin`.
     fence(Ordering::SeqCst);
 }

@@ -28,7 +28,8 @@ pub(crate) fn poll() {
     STARTER.poll();
 }
 
-/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP, interrupts off throughout.
+/// Starts all CPUs that the firmware lists as enabled. Once, on the BSP; interrupts are off before
+/// and after.
 pub(crate) fn start(options: &Options) -> BringUp {
     emergency::LEAVE_OUT.set(Some(starter::leave_out));
     cpu::set_online(CpuIndex::BSP);

@@ -151,7 +151,7 @@ impl<V: Variant + 'static> Stormed<V> {
         let times = [closed - start, clock::nanos() - closed];
         match device.as_ref().map(Device::in_use) {
             Some(0) => {}
-            // S2: the wait returned, but uses have not ended.
+            // S2: the wait returned, but this many uses have not ended.
             Some(uses) => self.violation(format_args!(
                 "device {generation} was drained with {uses} uses under way"
             )),

@@ -40,7 +40,8 @@ impl Counter {
         is_likely.then_some(Self::up(0xffff_ffff, period_fs))
     }
 
-    /// A 64-bit counter that counts up at this rate, such as a TSC; `None` if outside [`TSC_HZ`].
+    /// A 64-bit counter that counts up at this rate: a TSC whose rate is known. `None` if the rate
+    /// is outside [`TSC_HZ`].
     #[must_use]
     pub fn tsc(hz: u64) -> Option<Self> {
         let is_likely = TSC_HZ.contains(&hz);

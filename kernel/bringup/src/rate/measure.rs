@@ -66,7 +66,8 @@ const PAUSE: u64 = 16;
 
 const WINDOWS: u32 = 4;
 
-/// Readings within which the reference must move: it does each microsecond, as long as one takes.
+/// Readings in which the reference must have moved: it does so in each microsecond, and a reading
+/// takes that long.
 const TRIES_TO_MOVE: u32 = 10_000;
 
 /// Readings in which a window must be over: it is, even where a reading takes 5 ns.

@@ -27,8 +27,8 @@ impl Stated {
 
 /// By the CPU: leaf 0x15, the TSC's ratio to the core crystal clock, or 0x16, the processor's base
 /// frequency in whole MHz, which is the TSC's but for rounding (Intel SDM 2A, CPUID; 3B, 20.7.3,
-/// "Determining the Processor Base Frequency"). `None` if it has neither, as AMD's, or none that
-/// could be true.
+/// "Determining the Processor Base Frequency"). `None` if it says nothing, as AMD's do, or nothing
+/// that could be true.
 ///
 /// The local APIC's timer runs at the crystal's rate where leaf 0x15 has it (SDM 3A, 11.5.4), but
 /// not in a virtual machine: the leaf may be the host's, the timer the hypervisor's (KVM: 1 GHz).

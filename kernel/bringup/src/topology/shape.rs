@@ -163,7 +163,8 @@ fn amd_extended(cpuid: &Cpuid<'_>) -> Option<IdFields> {
 }
 
 /// AMD before leaf 0xB: leaf 0x8000_0008 has the width of the fields below the package, leaf
-/// 0x8000_001E a core's threads. (On family 15h, the cores of a compute unit count as threads.)
+/// 0x8000_001E a core's threads. (On family 15h, the cores of a compute unit count as threads of
+/// one core.)
 ///
 /// Before family 17h, packages with several nodes (Opteron 6200 and 6300) have no bits for the node
 /// in the APIC ID: CPUs are numbered through the package (BKDG 42301, CPUID Fn8000_001E). Family

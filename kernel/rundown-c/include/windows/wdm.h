@@ -3,7 +3,7 @@
  *
  * Not a driver kit: types, status codes and macros, and hardly a routine but those of ex_rundown.h
  * and of remove locks. The two pool routines are declared, for drivers that allocate the buffer of
- * ExInitializeRundownProtectionCacheAware; then your kernel defines them. */
+ * ExInitializeRundownProtectionCacheAware; your kernel defines them if it has such drivers. */
 #ifndef _WDMDDK_
 #define _WDMDDK_
 

@@ -206,7 +206,8 @@ impl Entry {
         let claimed = seen.claimed();
         // Acquire: pairs with the Release in `exchange`; its last owner is done with it.
         self.word.compare_exchange(seen.0, claimed.0, Ordering::Acquire, Ordering::Relaxed).ok()?;
-        // Release: pairs with the Acquire fence in `read`: a reader of the entry sees the claim.
+        // Release: pairs with the Acquire fence in `read`: a reader that sees any of the new entry
+        // sees the claim.
         fence(Ordering::Release);
         Some(claimed)
     }

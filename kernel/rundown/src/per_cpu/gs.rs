@@ -104,7 +104,7 @@ pub unsafe fn prepare() {
 }
 
 /// Where code interrupted at this address must go on, if it was in a sequence of the kernel's or of
-/// a [registered](register) table: at its start. Any CPU and context; a binary search per table.
+/// a [registered](register) table: at its start. Any CPU, any context; a binary search a table.
 ///
 /// # Panics
 /// Before [`prepare`].

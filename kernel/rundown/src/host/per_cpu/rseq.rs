@@ -40,7 +40,8 @@ const UNREGISTER: c_int = 1;
 /// that has a counter got it from one that had seen this, so all loads are Relaxed.
 #[repr(align(128))] // Nothing near it is written.
 pub(super) struct RseqData {
-    /// From thread pointer to the thread's `struct rseq`; 0 (the C library's data): not yet known.
+    /// From the thread pointer to the thread's `struct rseq`; 0 until it is known, since the C
+    /// library's own data begins at 0.
     offset: AtomicIsize,
     /// How many CPUs have rows of their own: no CPU has this number, or a higher one.
     cpus: AtomicU32,
