@@ -227,7 +227,11 @@ mod tests {
         for (line, part) in [
             ("--smp many", "4,maxcpus=8"),
             ("--seconds 0", "from 1 to 86400"),
+            ("--smp -1", "4,maxcpus=8"),
+            ("--seed -1", "from 0 to 4294967295"),
             ("--timeline --seconds 5", "--timeline"),
+            ("--timeline --scenario ipi", "--timeline"),
+            ("--scenario ipi --seconds 5", "--seconds"),
             ("--seed 1 --gdb", "--gdb"),
             ("--accel hax", "auto, tcg, kvm"),
             ("--start late", "broadcast, each, serial"),
@@ -236,11 +240,17 @@ mod tests {
             ("--scenario nope", "silent_exit"),
             ("--machine mac", "q35, pc, microvm"),
             ("--memory 1.5G", "512M"),
-            ("--deadline 0", "1.."),
+            ("--deadline 0", "from 1 to 4294967295"),
             ("--smp 2 doctor", "doctor"),
-            ("bring-up --rounds 0", "1..=1000"),
-            ("explore --smp 2,0", "1.."),
+            ("bring-up --rounds 0", "from 1 to 1000"),
+            ("bring-up --scenario ipi", "runs none"),
+            ("bring-up --seed 1", "counts instructions"),
+            ("bring-up --seconds 5", "no storm"),
+            ("explore --smp 2,0", "from 1 to 4294967295"),
             ("explore --seeds 4..4", "0..100"),
+            ("explore --seed 1", "--seeds A..B"),
+            ("explore --scenario ipi --seconds 1", "--seconds"),
+            ("explore --jobs 0", "from 1 to 1000"),
         ] {
             let line = [vec!["cargo boot"], line.split(' ').collect()].concat();
             let error = Cli::try_parse_from(line).expect_err("invalid");

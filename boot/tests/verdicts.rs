@@ -40,6 +40,9 @@ fn the_exit_status_is_the_verdict() {
         ("echo started; exit 35", 1, "failed: started"),
         ("exit 0", 1, "the machine was reset"),
         ("echo 'qemu: invalid option' >&2; exit 1", 2, "What to do: the arguments after `--`"),
+        ("echo linux kernel too old >&2; exit 1", 2, "What to do: an ELF"),
+        ("echo Error while loading elf kernel >&2; exit 1", 2, "What to do: another ELF"),
+        ("echo \"Parameter 'smp.a' is unexpected\" >&2; exit 1", 2, "the forms of --smp"),
     ] {
         let output = boot(guest, &format!("--smp 4 --qemu {FAKE_QEMU}"), |_| ());
         ends(&output, status, said);
@@ -65,11 +68,12 @@ fn a_result_that_cannot_be_shown_is_a_failure() {
     let output = boot(PASSED, &format!("--timeline --qemu {FAKE_QEMU}"), |_| ());
     ends(&output, 1, "the kernel has not reported when its CPUs started");
     let full = || File::options().write(true).open("/dev/full").expect("Linux has it");
-    let json = format!("--json --qemu {FAKE_QEMU}");
-    let output = boot(PASSED, &json, |command| {
-        command.stdout(full());
-    });
-    ends(&output, 2, "cannot write to standard output");
+    for arguments in ["", "--json"] {
+        let output = boot(PASSED, &format!("{arguments} --qemu {FAKE_QEMU}"), |command| {
+            command.stdout(full());
+        });
+        ends(&output, 2, "cannot write to standard output");
+    }
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_boot"));
     let output = doctor.arg("doctor").stdout(full()).output().expect("it runs");
     ends(&output, 2, "cannot write to standard output");

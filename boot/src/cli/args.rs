@@ -21,7 +21,7 @@ pub(super) struct RunArgs {
     /// Instead of a storm: draw each CPU's progress from its first instruction to online, and who
     /// waited for whom [default: timeline.svg].
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "timeline.svg",
-          conflicts_with = "seconds")]
+          conflicts_with_all = ["seconds", "scenario"])]
     pub(super) timeline: Option<PathBuf>,
     /// Say below the tables what their columns are.
     #[arg(long)]
@@ -34,12 +34,15 @@ pub(super) struct RunArgs {
     .help("Most CPUs: a plain number")
     .long_help(None)
     .default_value("255")),
-    mut_args(hide(&["seconds", "seed", "scenario", "gdb"])))]
+    mut_arg("gdb", |gdb| gdb.hide(true)),
+    mut_arg("seconds", refused("bring-up has no storm; leave it out")),
+    mut_arg("seed", refused("times of a run that counts instructions say nothing; leave it out")),
+    mut_arg("scenario", refused("bring-up runs none; leave it out")))]
 pub(super) struct BringUpArgs {
     #[command(flatten)]
     pub(super) boot: BootArgs,
     /// Boots of each kind.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = number::<1000>)]
     pub(super) rounds: u32,
 }
 
@@ -63,20 +66,20 @@ pub(super) struct ImageArgs {
 #[command(mut_arg("seconds", |seconds| seconds
     .default_value("1")
     .default_value_if("scenario", ArgPredicate::IsPresent, None)),
-    mut_args(hide(&["seed"])))]
+    mut_arg("seed", refused("there are many here: --seeds A..B")))]
 pub(super) struct ExploreArgs {
     /// Seeds, from the first up to but not including the last.
     #[arg(long, value_name = "A..B", default_value = "0..100", value_parser = range)]
     pub(super) seeds: Range<u32>,
     /// Numbers of CPUs: each seed runs with each of them.
     #[arg(long, value_name = "N[,N..]", value_delimiter = ',', default_value = "2,8",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = number::<{ u32::MAX }>)]
     pub(super) smp: Vec<u32>,
     #[command(flatten)]
     pub(super) kernel: KernelArgs,
     /// Runs in parallel [default: the host's CPUs].
-    #[arg(long, value_name = "N")]
-    pub(super) jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = number::<1000>)]
+    pub(super) jobs: Option<u32>,
     /// Results, a line for each run; runs of the same guest that it already has are not repeated
     /// [default: target/explore/GUEST.txt].
     #[arg(long, value_name = "FILE")]
@@ -90,7 +93,7 @@ pub(super) struct ExploreArgs {
 #[derive(Args, Clone, Debug)]
 pub(super) struct BootArgs {
     /// CPUs, in any form of QEMU's -smp: 8, or 9,sockets=3,cores=3,threads=1, or 4,maxcpus=8.
-    #[arg(long, default_value = "4")]
+    #[arg(long, default_value = "4", allow_negative_numbers = true)]
     pub(super) smp: Smp,
     /// Engine: auto takes KVM where the CPU itself has virtualisation, else TCG.
     #[arg(long, value_enum, default_value = "auto")]
@@ -105,7 +108,7 @@ pub(super) struct BootArgs {
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     pub(super) memory: Option<u32>,
     /// Give up after this many seconds [default: far more than a healthy run needs].
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = number::<{ u32::MAX }>)]
     pub(super) deadline: Option<u32>,
     #[command(flatten)]
     pub(super) kernel: KernelArgs,
@@ -142,6 +145,7 @@ impl Args for KernelArgs {
     fn augment_args(command: Command) -> Command {
         command.args(Self::keys().map(|key| {
             let arg = Arg::new(key.name).long(key.name).value_name("VALUE");
+            let arg = arg.allow_negative_numbers(true);
             let arg = if key.name == "scenario" {
                 // Takes the time that its tests need. The parser shows all of them, and the one
                 // that was meant.
@@ -190,12 +194,15 @@ impl FromArgMatches for KernelArgs {
     }
 }
 
-/// Hides arguments that a command shares with others, but refuses.
-fn hide(names: &'static [&str]) -> impl FnMut(Arg) -> Arg {
-    |arg| {
-        let refused = names.contains(&arg.get_id().as_str());
-        arg.hide(refused)
-    }
+/// Has a command refuse an option that it shares with others.
+fn refused(why: &'static str) -> impl FnOnce(Arg) -> Arg {
+    move |arg| arg.hide(true).default_value(None).value_parser(move |_: &str| Err::<String, _>(why))
+}
+
+/// A number from 1 on.
+fn number<const MOST: u32>(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
 }
 
 /// `A..B`, not empty.

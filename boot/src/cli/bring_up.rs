@@ -51,10 +51,12 @@ pub(super) fn run(mut args: BringUpArgs) -> anyhow::Result<u8> {
             if args.boot.json {
                 print(format!("{:#}", results.json()))?;
             }
+            screen.check()?;
             Ok(0)
         }
         Err(Stopped { outcome, story }) => {
             eprintln!("{}: {story}", style("error").red());
+            run::advise(&outcome);
             Ok(status(&outcome))
         }
     }

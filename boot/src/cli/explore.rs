@@ -15,7 +15,7 @@ use protocol::options::{Options, Scenario};
 
 use super::args::ExploreArgs;
 use super::screen::styled;
-use super::{kernel, print, refuse, run, status};
+use super::{kernel, print, run, status};
 use crate::outcome::Outcome;
 use crate::run::{Boot, Report};
 use crate::workspace;
@@ -36,7 +36,6 @@ const SHOWN: usize = 20;
 /// Boots, shows how far it is, and returns the process's exit status.
 pub(super) fn run(args: &ExploreArgs) -> anyhow::Result<u8> {
     let options = &args.kernel.0;
-    refuse::explore(options)?;
     let name = options.scenario.as_ref().map_or("kernel", Scenario::name);
     let elf = kernel(None, args.qemu.as_deref(), options)?;
     let file = args.out.clone().unwrap_or_else(|| {
@@ -95,7 +94,8 @@ fn try_all(
     let bar = ProgressBar::new((before + todo.len()) as u64).with_position(before as u64);
     let bar = styled(bar, "[{bar:24}] {pos}/{len}, {elapsed}, {eta} to go; {msg}");
     bar.enable_steady_tick(Duration::from_millis(200));
-    let jobs = args.jobs.or_else(|| Some(thread::available_parallelism().ok()?.get())).unwrap_or(1);
+    let host_cpus = || thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or_else(host_cpus, |jobs| jobs as usize);
     // The runs still to do; the results; the first failure or error, which ends it all.
     let shared = Mutex::new((todo.iter(), results, None));
     let work = || {

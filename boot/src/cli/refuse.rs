@@ -53,10 +53,6 @@ pub(super) fn boot(named: Option<&Path>, args: &BootArgs) -> anyhow::Result<()> 
             "--deadline: the storm alone takes as long (--seconds)",
         ),
         (
-            options.scenario.is_some() && options.job != Job::Storm,
-            "--scenario: neither --timeline nor bring-up runs one; leave it out",
-        ),
-        (
             options.job == Job::Timeline && args.smp.cpus() < 2,
             "--timeline: with one CPU there is nothing to draw: --smp 2 or more",
         ),
@@ -70,20 +66,10 @@ pub(super) fn boot(named: Option<&Path>, args: &BootArgs) -> anyhow::Result<()> 
             "--smp: bring-up boots many numbers of CPUs up to this one, so it must be a plain number",
         ),
         (
-            options.seed.is_some(),
-            "--seed: times of a run that counts instructions say nothing; leave it out",
-        ),
-        (options.seconds != usual.seconds, "--seconds: bring-up has no storm; leave it out"),
-        (
             args.gdb,
             "--gdb: there are many boots here and no one to debug; `cargo boot --gdb` has one",
         ),
     ])
-}
-
-pub(super) fn explore(options: &Options) -> anyhow::Result<()> {
-    ensure!(options.seed.is_none(), "--seed: there are many here, --seeds A..B");
-    Ok(())
 }
 
 /// The kernel in `folder`, which is not this workspace's.
@@ -129,33 +115,23 @@ mod tests {
             ("elf k --deadline 5", "the storm alone"),
             ("elf k --deadline 6", ""),
             ("elf k --scenario ipi --deadline 5", ""),
-            ("elf k --scenario ipi --seconds 5", "cannot be used with"),
-            ("elf k --scenario ipi --timeline", "runs one"),
-            ("bring-up --scenario ipi", "runs one"),
             ("elf k --timeline --smp 1", "nothing to draw"),
             ("elf k --timeline --deadline 1", ""),
             ("bring-up --smp 4,maxcpus=8", "plain number"),
-            ("bring-up --seed 1", "counts instructions"),
-            ("bring-up --seconds 6", "no storm"),
             ("bring-up --gdb", "no one to debug"),
             ("bring-up", ""),
-            ("explore --seed 1", "--seeds"),
-            ("explore --scenario ipi --seconds 1", "cannot be used with"),
-            ("explore --scenario ipi", ""),
         ] {
             let words = ["cargo boot"].into_iter().chain(line.split(' '));
-            let done = match Cli::try_parse_from(words).map(|cli| cli.command) {
-                Ok(Some(Command::Elf { path, run: RunArgs { mut boot, timeline, .. } })) => {
+            let done = match Cli::try_parse_from(words).expect(line).command {
+                Some(Command::Elf { path, run: RunArgs { mut boot, timeline, .. } }) => {
                     boot.kernel.0.job = timeline.map_or(Job::Storm, |_| Job::Timeline);
                     super::boot(Some(&path), &boot)
                 }
-                Ok(Some(Command::BringUp(mut args))) => {
+                Some(Command::BringUp(mut args)) => {
                     args.boot.kernel.0.job = Job::BringUp;
                     super::boot(None, &args.boot)
                 }
-                Ok(Some(Command::Explore(args))) => super::explore(&args.kernel.0),
-                Ok(other) => panic!("{other:?}"),
-                Err(error) => Err(error.into()),
+                other => panic!("{other:?}"),
             };
             let refused = done.err().map_or(String::new(), |why| why.to_string());
             assert!(

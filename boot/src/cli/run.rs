@@ -28,13 +28,16 @@ const GDB_PORT: u16 = 1234;
 const KNOWN: &str = "\
 requires kernel irqchip and X2APIC => more than 255 CPUs need KVM (--accel kvm), or a QEMU whose TCG has x2APIC (9.0)
 The max CPUs supported by machine => fewer CPUs: --smp with at most the number it names
-Invalid CPU topology => the product of sockets, cores and threads must be the CPUs
+Invalid CPU topology => sockets times cores times threads must be the CPUs, or maxcpus, which are no fewer
 Invalid parameter => `cargo boot --help` shows the forms of --smp
+Parameter 'smp. => `cargo boot --help` shows the forms of --smp
 Could not access KVM => --accel tcg, or become a member of the group kvm
 failed to initialize kvm => --accel tcg, or become a member of the group kvm
 KVM => --accel tcg
 unsupported machine type => a QEMU that has this board: --machine q35, or a newer QEMU
 cannot set up guest memory => less memory: --memory 256M
+linux kernel too old => an ELF, which this file is not
+while loading elf kernel => another ELF: this one is cut short, or not for x86-64
 without PVH ELF Note => an ELF that was built with this workspace, or a newer QEMU
 invalid option => the arguments after `--` must be options of this QEMU";
 
@@ -79,6 +82,9 @@ pub(super) fn run(named: Option<&Path>, args: RunArgs) -> anyhow::Result<u8> {
     if args.json {
         let document = story.document(args, engine, &command, &ending)?;
         print(&document)?;
+    }
+    if ending.outcome.passed() {
+        view.screen.check()?;
     }
     if let Err(error) = drawn {
         eprintln!("{}: {error:#}", style("error").red());
@@ -145,8 +151,7 @@ fn conclude(view: &View, args: &BootArgs, ending: &Report, command: &str) {
     eprintln!("{}: {}", style("error").red(), ending.outcome);
     match &ending.outcome {
         Outcome::Interrupted => {}
-        Outcome::QemuRefused { stderr } => advise("", stderr),
-        Outcome::QemuDied { status, stderr } => advise(status, stderr),
+        outcome @ (Outcome::QemuRefused { .. } | Outcome::QemuDied { .. }) => advise(outcome),
         _ => {
             if !ending.stderr.trim().is_empty() {
                 eprintln!("QEMU said: {}", ending.stderr.trim());
@@ -170,8 +175,13 @@ fn distrust(qemu: Option<&Path>) {
     }
 }
 
-/// Shows what to do about a QEMU that ended so, with this complaint, if it is a known one.
-fn advise(status: &str, stderr: &str) {
+/// Shows what to do about a QEMU that ended in this way, if it is a known one.
+pub(super) fn advise(outcome: &Outcome) {
+    let (status, stderr) = match outcome {
+        Outcome::QemuRefused { stderr } => ("", stderr),
+        Outcome::QemuDied { status, stderr } => (&**status, stderr),
+        _ => return,
+    };
     let mut known = KNOWN.lines().filter_map(|line| line.split_once(" => "));
     let remedy = match known.find(|(said, _)| stderr.contains(said)) {
         _ if status.contains("SIGKILL") => {

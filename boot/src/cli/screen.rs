@@ -1,9 +1,11 @@
 //! Where text for people goes: lines that stay, and below them a part that is redrawn in place
 //! where standard error is a terminal.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use anyhow::Context;
 use console::{Term, measure_text_width, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -19,12 +21,14 @@ pub(super) struct Screen {
     to_stderr: bool,
     /// The redrawn part. Hidden until first drawn: no flicker below the boot's lines.
     live: ProgressBar,
+    /// Why lines are missing, if any are.
+    lost: RefCell<Option<io::Error>>,
 }
 
 impl Screen {
     pub(super) fn new(to_stderr: bool) -> Self {
         let live = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::hidden());
-        Self { to_stderr, live: styled(live, "[{bar:10}] {msg}") }
+        Self { to_stderr, live: styled(live, "[{bar:10}] {msg}"), lost: RefCell::default() }
     }
 
     /// Whether a part can be redrawn.
@@ -59,13 +63,21 @@ impl Screen {
 
     fn print(&self, lines: &[String]) {
         let text = lines.join("\n");
-        // A reader that closes the pipe early (`| head`) has seen enough; the run goes on.
-        self.live.suspend(|| {
-            let _ = match self.to_stderr {
-                true => writeln!(io::stderr(), "{text}"),
-                false => writeln!(io::stdout(), "{text}"),
-            };
+        let written = self.live.suspend(|| match self.to_stderr {
+            true => writeln!(io::stderr(), "{text}"),
+            false => writeln!(io::stdout(), "{text}"),
         });
+        // A reader that closes the pipe early (`| head`) has seen enough; the run goes on.
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.replace(Some(error));
+        }
+    }
+
+    /// An error if not all lines could be written.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.lost.take().map_or(Ok(()), Err).context("cannot write to standard output")
     }
 
     /// Columns of the terminal that lines go to; a file or pipe has room for any line.

@@ -38,7 +38,7 @@ fn names(line: &str) -> impl Iterator<Item = &str> {
 /// Shows a run while it goes on, and keeps its story.
 #[derive(Debug)]
 pub(super) struct View {
-    screen: Screen,
+    pub(super) screen: Screen,
     verbose: bool,
     explain: bool,
     /// Those of the tables that were shown.
