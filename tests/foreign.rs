@@ -128,22 +128,27 @@ fn by_template() -> Result<&'static Path> {
 
 type Built = OnceLock<Result<PathBuf, String>>;
 
-/// The ELF of a kernel, which `write` puts into a folder or a checkout there that has nothing but
-/// the two crates and `more`; built when the first case asks for it.
+/// The ELF of a kernel that `write` puts into a new folder, or into the checkout in it, which has
+/// nothing but the two crates and `more`. Built when the first case asks for it.
 fn elf(
     built: &'static Built,
     more: &[&str],
     write: impl FnOnce(&Path, &Path) -> Result<PathBuf>,
 ) -> Result<&'static Path> {
     let build = || -> Result<PathBuf> {
+        // One at a time, of all threads and processes, from the writing on, as `build_foreign`
+        // demands. The lock ends with the file.
+        let guests = workspace::guest_target_dir();
+        fs::create_dir_all(&guests)?;
+        let lock = fs::File::create(guests.join("foreign.lock"))?;
+        lock.lock().context("cannot lock the foreign kernels' build")?;
         let away = tempfile::tempdir()?;
         let checkout = away.path().join("checkout");
         for folder in ["kernel/bringup", "kernel/rundown"].iter().chain(more) {
             workspace::copy(folder, &checkout.join(folder))?;
         }
-        let elf = boot::guest::build_foreign(&write(away.path(), &checkout)?)?;
-        // In one step: another process may do the same, and boot it.
-        let guests = workspace::guest_target_dir();
+        let elf = boot::guest::build_foreign(&write(away.path(), &checkout)?, true)?;
+        // In one step: another process may boot the one before.
         let kept = NamedTempFile::new_in(&guests)?;
         fs::copy(&elf, &kept)?;
         let path = guests.join(elf.file_name().context("a file")?);

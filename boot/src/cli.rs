@@ -56,7 +56,7 @@ struct Cli {
 enum Command {
     /// Build the kernel and boot it (the default).
     Run(RunArgs),
-    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, all at once and one by one.
+    /// Measure how long it takes to start 1, 2, 4, ... and all CPUs, at once and one by one in turn.
     BringUp(BringUpArgs),
     /// Boot again and again, each time with another seed, so that the CPUs run interleaved in
     /// another way. Stops at the first run that does not pass and prints the line that repeats it;
@@ -134,7 +134,7 @@ fn kernel(named: Option<&Path>, qemu: Option<&Path>, options: &Options) -> anyho
     match named {
         Some(folder) => {
             refuse::foreign(folder, options)?;
-            guest::build_foreign(folder)
+            guest::build_foreign(folder, false)
         }
         None if options.scenario.is_some() => guest::build_one(TEST_KERNELS, SUITE),
         None => guest::build_one("kernel", "kernel"),

@@ -88,7 +88,11 @@ pub fn build_one(package: &str, name: &str) -> anyhow::Result<PathBuf> {
 
 /// Builds the one binary of a kernel in `folder`, which is not part of this workspace, and returns
 /// the path of its ELF, below `target` there. Otherwise like [`build`].
-pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
+///
+/// If it is `new`, `core` and others of the guests' are not built again, given the same flags and
+/// profile. Cargo cannot tell such kernels of one name apart but by time: all files must have been
+/// written after the last such build, so one at a time.
+pub fn build_foreign(folder: &Path, new: bool) -> anyhow::Result<PathBuf> {
     let shown = folder.display().to_string();
     ensure!(
         folder.join("Cargo.toml").is_file(),
@@ -97,7 +101,10 @@ pub fn build_foreign(folder: &Path) -> anyhow::Result<PathBuf> {
     let choice = toolchain::choose(&toolchain::probe(TARGET))?;
     let mut cargo = workspace::clean_command(&choice.toolchain.cargo);
     cargo.current_dir(folder).arg("build");
-    prepare_foreign(&mut cargo, &choice);
+    prepare(&mut cargo, &choice, Path::new("target"));
+    if new {
+        cargo.env("CARGO_BUILD_BUILD_DIR", target_dir(&choice));
+    }
     one(&shown, run(cargo, &shown, &choice)?)
 }
 
@@ -167,13 +174,6 @@ pub(crate) fn cargo_command(choice: &Choice, subcommand: &str) -> Command {
     command.arg(subcommand);
     prepare(&mut command, choice, &target_dir(choice));
     command
-}
-
-/// [`prepare`], for a kernel that is not part of this workspace. Its ELF is where its user looks for
-/// it; but `core` and other crates are not built again, if its flags and its profile are the guests'.
-pub(crate) fn prepare_foreign(command: &mut Command, choice: &Choice) {
-    prepare(command, choice, Path::new("target"));
-    command.env("CARGO_BUILD_BUILD_DIR", target_dir(choice));
 }
 
 /// Sets the compiler, target, libraries and linker that a cargo uses.

@@ -90,9 +90,11 @@ settings! {
     accel: Accel;
     /// Memory in MiB; by default as much as suits the number of CPUs.
     memory_mib: Option<u32>;
-    /// Longest time from QEMU's start to its end; by default far more than a slow host needs.
+    /// Longest time from QEMU's start to its end; by default far more than a healthy guest needs on
+    /// a slow host.
     deadline: Option<Duration>;
-    /// Has QEMU wait for a debugger on this local port at the first instruction. No deadline then.
+    /// Has QEMU wait for a debugger on this local port before the first instruction. No deadline
+    /// then.
     gdb: Option<u16>;
     /// Ends the boot soon after the flag is set, with
     /// [`Outcome::Interrupted`](crate::Outcome::Interrupted).
@@ -297,7 +299,8 @@ impl Boot {
         }
     }
 
-    /// The files for UEFI, if it starts the kernel; stick and copied variables are not made yet.
+    /// The files for UEFI, if it starts the kernel; the stick and the copy of the variables are made
+    /// later.
     fn uefi(&self) -> anyhow::Result<Option<Uefi>> {
         if self.firmware == Firmware::Direct {
             return Ok(None);

@@ -14,7 +14,7 @@ use bringup::rate::Scale;
 /// Nanoseconds since the boot learnt the counter's rate ([`clock`](crate::clock)); 0 before.
 ///
 /// Never goes backwards on one CPU, nor from one CPU to another by more than their counters differ:
-/// the kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)) and corrects nothing.
+/// the kernel compares them ([`BringUp::clocks`](crate::smp::BringUp::clocks)), and corrects none.
 ///
 /// Any CPU, any context.
 pub fn nanos() -> u64 {

@@ -112,10 +112,7 @@ pub fn main(scenarios: Vec<(&str, Vec<Case>)>, others: Vec<Trial>) -> ExitCode {
     });
     let (mut trials, cases): (Vec<Trial>, Vec<Arc<Case>>) = trials.unzip();
     trials.extend(others);
-    let mut arguments = line.for_one_filter(&trials);
-    // Many guests wait, for a timeout or for a CPU that stays silent, and leave theirs to others.
-    let host_cpus = thread::available_parallelism().map_or(1, usize::from);
-    arguments.test_threads.get_or_insert(2 * host_cpus);
+    let arguments = line.for_one_filter(&trials);
     for (trial, case) in trials.iter().zip(cases).filter(|_| !arguments.list) {
         let may_run = !trial.has_ignored_flag() || arguments.include_ignored || arguments.ignored;
         if may_run && !arguments.is_filtered_out(trial) {

@@ -110,7 +110,8 @@ pub(super) fn styled(bar: ProgressBar, form: &str) -> ProgressBar {
     bar.with_style(style.progress_chars("=> "))
 }
 
-/// The parts of a line, none wider unless by a single word; all but the first are indented.
+/// The parts of a line, none wider than `columns` but for a single word; all but the first are
+/// indented.
 fn broken(line: &str, columns: usize) -> Vec<String> {
     let mut parts = vec![String::new()];
     for (place, word) in line.split(' ').enumerate() {

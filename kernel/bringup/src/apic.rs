@@ -159,7 +159,8 @@ impl LocalApic {
     pub(crate) unsafe fn write_command(self, command: u64) {
         if self.is_x2() {
             // This write does not wait for earlier stores, so they are made visible first (Intel
-            // SDM 3A, 11.12.3). SAFETY: fences only order; every CPU with long mode has them.
+            // SDM 3A, 11.12.3).
+            // SAFETY: fences only order; every CPU with long mode has them.
             unsafe { core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags)) };
             // SAFETY: the command register; the caller's promise.
             unsafe { registers::write_msr(x2(COMMAND_LOW), command) };

@@ -240,7 +240,8 @@ impl<V: Variant + ?Sized> Rundown<V> {
     pub(crate) fn reopen(&self, claimed: Epoch) -> u64 {
         let mut surplus = 0;
         if let Some(shared) = self.gate.counts.shared() {
-            // Before the first slot opens, for releases from slots still closed. SAFETY: claimed.
+            // Before the first slot opens, for releases from slots still closed.
+            // SAFETY: claimed.
             surplus = shared.reset() + unsafe { V::reset_slots(self) };
         }
         let generation = self.gate.finish_reopen(claimed);

@@ -69,11 +69,11 @@ pub(crate) struct Killer {
 pub(crate) enum Runner {
     /// `guest`: a scenario in the workspace's `tests/`, which boots a guest under seeds.
     Guest,
-    /// `monitor`: the same, but QEMU's monitor acts on it by the host's time: no seed repeats it.
+    /// `monitor`: the same, but QEMU's monitor acts on the guest in the host's time: no seed repeats.
     Monitor,
     /// `loom`: a model of the crate, built with `--cfg rundown_loom`, in release mode.
     Loom,
-    /// Threads: `host`, in the crate's `tests/`; `unit`, in it; or a package below `kernel/`.
+    /// Threads: `host`, in the crate's `tests/`; `unit`, in the crate itself; or a package below `kernel/`.
     Threads,
 }
 

@@ -15,8 +15,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Makes the copy in `folder` like the original's files that git knows. One that is the same
-    /// already stays untouched, so that cargo need not build it again.
+    /// Makes the copy in `folder` like the original, as far as git knows its files. A file that is
+    /// the same already stays untouched, so that cargo need not build it again.
     pub(crate) fn ready(original: &Path, folder: &Path) -> Result<Self> {
         let (root, copied) = (folder.join("tree"), folder.join("files"));
         let files =

@@ -30,7 +30,7 @@ unsafe impl Kernel for ThisKernel {
 
 static CPUS: Starter<ThisKernel, 256> = Starter::new(ThisKernel);
 
-/// Starts all CPUs that the firmware lists as enabled, and `ghost`, which it does not list.
+/// Starts all CPUs that the firmware lists as enabled, and a `ghost`, if any, which it does not.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // At least the first 4 GiB are mapped, where firmware has its tables.
     let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);

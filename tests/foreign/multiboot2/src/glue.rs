@@ -27,7 +27,7 @@ unsafe impl Kernel for Foreign {
 
 static CPUS: Starter<Foreign, 256> = Starter::new(Foreign);
 
-/// Starts all CPUs that the firmware lists as enabled, and `ghost`, which it does not list.
+/// Starts all CPUs that the firmware lists as enabled, and a `ghost`, if any, which it does not.
 pub fn start_all(rsdp: u64, ghost: Option<u32>) -> (LocalApic, usize) {
     // SAFETY: all of the first 4 GiB is mapped, and the firmware's tables do not change.
     let is_mapped = |at: u64, len| at.checked_add(len as u64).is_some_and(|end| end <= 1 << 32);

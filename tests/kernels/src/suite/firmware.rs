@@ -108,13 +108,14 @@ fn unexpected_interrupts_are_counted_and_ended() {
     });
 }
 
-/// In a handler whose interrupt is in service meanwhile: a wrong end of interrupt would end it.
+/// While another interrupt is in service, which an end of interrupt that is not due would end.
 fn spurious_interrupts_are_counted_and_not_ended() {
     in_service(|me| {
         let (strays, before) = (unexpected::stray(me), unexpected::spurious(me));
         // By instruction: neither the local APIC nor the 8259s know of these, as if they had
         // changed their minds. (The 8259s do it at their lines 7, and no end sets it apart from one
-        // of theirs.) SAFETY: the kernel returns from them as from any interrupt.
+        // of theirs.)
+        // SAFETY: the kernel returns from them as from any interrupt.
         unsafe { asm!("int 0xff", options(nostack)) };
         // SAFETY: as above.
         unsafe { asm!("int 0x27", options(nostack)) };

@@ -109,6 +109,7 @@ fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
             let named = |name: &str| name.contains(part);
             let found = contenders.iter().any(|one| named(one.name));
             ensure!(found, "no contender has such a name");
+            // The yardsticks are always measured.
             let yardsticks = [LOCKED, UNLOCKED, WINDOWS];
             contenders.retain(|one| named(one.name) || yardsticks.contains(&one.name));
         }

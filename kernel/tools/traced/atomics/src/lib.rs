@@ -13,8 +13,8 @@ pub enum Access {
     Write,
 }
 
-/// Called with the address of each access and its effect, on the thread that makes it. Until it is
-/// set, accesses are not reported.
+/// Called with the address of each access and its effect, on the thread that makes it, before the
+/// access (but for the write of `fetch_update`). Until it is set, accesses are not reported.
 pub static HOOK: OnceLock<fn(usize, Access)> = OnceLock::new();
 
 fn report(address: usize, access: Access) {

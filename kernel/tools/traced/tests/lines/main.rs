@@ -206,7 +206,7 @@ fn a_close_disturbs_its_neighbours_once() {
     let use_neighbour = || each(|| pair(&neighbour));
     use_neighbour();
     assert_eq!(count(&[&use_neighbour]), [0; 3]);
-    on(0, || closed.close());
+    assert_eq!(on(0, || closed.close()), CloseOutcome::Closed);
     assert_eq!(count(&[&use_neighbour]), formula("0 / n", 64));
     assert_eq!(count(&[&use_neighbour]), [0; 3]);
 }
@@ -222,7 +222,7 @@ fn a_reinit_writes_the_counters_that_are_not_zero() {
             on(cpu, || object.acquire().expect("open"));
             on(cpu + 30, || release(&object));
         }
-        on(0, || object.close());
+        assert_eq!(on(0, || object.close()), CloseOutcome::Closed);
         let reinit = || assert!(on(0, || object.reinit()).is_ok(), "something is held");
         assert_eq!(count(&[&reinit]), formula(&format!("0 / {}", 2 * moved), 64));
     }

@@ -67,7 +67,7 @@ impl Drop for Loaded {
             // SAFETY: nothing is executed in it any more.
             unsafe { images::unregister(table) }.expect("registered");
         }
-        // The table first, so that it is poisoned early when it is looked at after all.
+        // The table first: poisoned for as long as possible, in case it is looked at after all.
         drop(self.table.take());
         // SAFETY: as above.
         unsafe { IMAGE.destroy() };
