@@ -96,7 +96,9 @@ pub trait Wait {
 }
 
 /// Spins with the CPU's pause hint, on any platform. Not for a context that keeps the last holder
-/// from running: a handler that spins above the code that holds a guard waits for ever.
+/// from running: a handler that spins above the code that holds a guard waits for ever. Nor, in a
+/// kernel whose barriers are interrupts, for one that keeps those out: it answers none, so the last
+/// holder may wait in a barrier for this CPU.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spin;
 

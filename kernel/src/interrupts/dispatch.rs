@@ -31,7 +31,8 @@ pub(crate) fn set_hook(vector: u8, handler: Option<Handler>) {
 }
 
 /// Sets the handler of debug exceptions. `None`: they end the kernel. It runs on the stack of what
-/// it interrupted, with interrupts off, and may turn them on for a while.
+/// it interrupted, with interrupts off, and may turn them on for a while. A barrier in it, as to
+/// close a per-CPU object, may hang if what it interrupted is one.
 ///
 /// # Safety
 /// - Of the frame, the handler changes nothing but the trap flag and `rip`. The latter only to

@@ -7,9 +7,15 @@
 //! `rundown_restart` of its own. Until the loader registers that, they are not restarted:
 //! protection gets lost, and nothing reports it.
 //!
+//! The module's [`PerCpuPlatform`](super::PerCpuPlatform) calls the kernel's for all but
+//! `add_if_open`. A copy of the kernel's platform would have statics of its own: a second map of
+//! the same counters, and a barrier that nobody answers. Both are built by the same compiler, with
+//! the same version and features of this crate.
+//!
 //! 1. Load and relocate the module, its section `rundown_restart` included, into writable memory.
-//! 2. Find the section's bounds: by the module's symbols, or by asking the module, whose code gets
-//!    them from [`Bounds::of_this_image`]. (It runs unregistered: it must not use objects.)
+//! 2. Find the section's bounds: by the module's symbols, by the section's header in an object
+//!    file, or by asking the module, whose code gets them from [`Bounds::of_this_image`]. (It runs
+//!    unregistered: it must not use objects.)
 //! 3. [`register`] them, with a [`RestartTable`] that lives as long as the module. Then call it.
 //! 4. Give the module an object of rundown protection, and take protection *in the kernel's code*
 //!    around each call into the module, its timers and interrupt handlers included. Threads of the
