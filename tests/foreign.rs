@@ -56,7 +56,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         by_grub(SPARSE, None),
         by_grub(SPARSE, Some(3)),
         by_grub("64", None),
-        by_grub("255", None),
     ]
 }
 

@@ -33,7 +33,7 @@ pub(crate) static BARE_METAL: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
             if !print("sysroot")?.join(CORE).is_file() {
                 return None;
             }
-            flags.push("-Zbuild-std=core,alloc,compiler_builtins");
+            flags.push("-Zbuild-std=core");
             flags.push("-Zbuild-std-features=compiler-builtins-mem");
         }
         Some(build(cargo, TARGET, &flags))
