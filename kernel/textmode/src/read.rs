@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Reads a screen whose pixels are lit or not, row by row, each ended by a line feed. A row of
-/// large text is one row; what is no glyph is U+FFFD.
+/// large text is one row; anything that is no glyph is U+FFFD.
 pub fn text(
     layout: &Layout,
     is_lit: impl Fn(usize, usize) -> bool,

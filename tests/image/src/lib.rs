@@ -3,8 +3,8 @@
 //!
 //! The image is a driver as kernels load them: linked by itself, to an address of its own; it has
 //! no symbol in common with the kernel, gets the kernel's functions in a table, and gives back a
-//! table of its own. The objects that both use are of one type, [`Object`]. Its layout is the same
-//! in both, as long as one compiler has built them from the same sources.
+//! table of its own. The objects that both use are of one type, [`SharedRundown`]. Its layout is
+//! the same in both, as long as one compiler has built them from the same sources.
 #![no_std]
 
 use core::ptr;
@@ -20,7 +20,7 @@ use rundown::{
 pub const BASE: u64 = 0xffff_ffff_c000_0000;
 
 /// An object that the kernel and the image use.
-pub type Object = PerCpuRundown<SharedPlatform>;
+pub type SharedRundown = PerCpuRundown<SharedPlatform>;
 
 /// The image's first function, its ELF entry point.
 pub type Start = extern "C" fn(&'static Imports, &mut Exports);
@@ -48,14 +48,14 @@ pub struct Exports {
     /// Its table of restartable sequences.
     pub sequences: Bounds,
     /// Takes protection. Whether it was granted.
-    pub acquire: extern "C" fn(&Object) -> bool,
+    pub acquire: extern "C" fn(&SharedRundown) -> bool,
     /// Releases one.
     ///
     /// # Safety
     /// The caller holds one.
-    pub release: unsafe extern "C" fn(&Object),
+    pub release: unsafe extern "C" fn(&SharedRundown),
     /// Takes protection and releases it this many times. How often it was granted.
-    pub use_often: extern "C" fn(&Object, usize) -> usize,
+    pub use_often: extern "C" fn(&SharedRundown, usize) -> usize,
 }
 
 static IMPORTS: AtomicPtr<Imports> = AtomicPtr::new(ptr::null_mut());

@@ -12,7 +12,7 @@ use core::arch::{asm, global_asm};
 use core::panic::PanicInfo;
 
 use rundown::per_cpu::gs::Bounds;
-use test_image::{BASE, Exports, Imports, Object, import};
+use test_image::{BASE, Exports, Imports, SharedRundown, import};
 
 // For boot/direct/link.ld.
 global_asm!(".globl image_base", ".set image_base, {base}", base = const BASE);
@@ -24,16 +24,16 @@ extern "C" fn _start(imports: &'static Imports, exports: &mut Exports) {
     *exports = Exports { sequences: Bounds::of_this_image(), acquire, release, use_often };
 }
 
-extern "C" fn acquire(object: &Object) -> bool {
+extern "C" fn acquire(object: &SharedRundown) -> bool {
     object.acquire().is_ok()
 }
 
-unsafe extern "C" fn release(object: &Object) {
+unsafe extern "C" fn release(object: &SharedRundown) {
     // SAFETY: by the caller.
     unsafe { object.release() };
 }
 
-extern "C" fn use_often(object: &Object, times: usize) -> usize {
+extern "C" fn use_often(object: &SharedRundown, times: usize) -> usize {
     (0..times).filter(|_| object.try_acquire().is_some()).count()
 }
 

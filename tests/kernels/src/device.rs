@@ -8,7 +8,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::Halt;
 use rundown::{CloseOutcome, Rundown, Variant};
 
-use crate::PerCpu;
+use crate::EachCpu;
 
 /// Notices when it is used after its teardown. Contexts hand protections on through a pocket of
 /// each CPU, without a lock.
@@ -17,14 +17,18 @@ pub struct Device<V: Variant> {
     pub rundown: Rundown<V>,
     alive: AtomicBool,
     /// Protections in each CPU's pocket.
-    pockets: PerCpu<AtomicUsize>,
+    pockets: EachCpu<AtomicUsize>,
 }
 
 impl<V: Variant> Device<V> {
     /// A living one that this guards, with empty pockets.
     #[must_use]
     pub fn new(rundown: Rundown<V>) -> Self {
-        Self { rundown, alive: AtomicBool::new(true), pockets: PerCpu::new(|| AtomicUsize::new(0)) }
+        Self {
+            rundown,
+            alive: AtomicBool::new(true),
+            pockets: EachCpu::new(|| AtomicUsize::new(0)),
+        }
     }
 
     fn touch(&self) {

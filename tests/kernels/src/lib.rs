@@ -14,9 +14,9 @@ pub mod apic;
 mod barrier;
 #[expect(unsafe_code, reason = "raw protection")]
 mod device;
+mod each_cpu;
 #[expect(unsafe_code, reason = "a closure behind a pointer")]
 pub mod nmi;
-mod per_cpu;
 pub mod task;
 
 use alloc::boxed::Box;
@@ -31,7 +31,7 @@ use spin::Mutex;
 
 pub use barrier::Barrier;
 pub use device::Device;
-pub use per_cpu::PerCpu;
+pub use each_cpu::EachCpu;
 
 /// An open rundown protection of the plain variant.
 #[must_use]
@@ -139,7 +139,7 @@ pub fn rounds(most: u32) -> u32 {
 
 /// Work runs once on each CPU that is online, in thread context, and on no others.
 pub fn only_those_online_work() {
-    let runs = PerCpu::new(|| AtomicU32::new(0));
+    let runs = EachCpu::new(|| AtomicU32::new(0));
     kernel::smp::run_on_each(&|me| {
         assert_eq!(cpu::current(), me);
         assert!(interrupts::enabled() && !interrupts::in_handler(), "{me}");

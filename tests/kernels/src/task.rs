@@ -17,13 +17,13 @@ use kernel::platform::{Halt, KernelPlatform};
 use kernel::{interrupts, ipi};
 use rundown::AsyncPlatform;
 
-use crate::PerCpu;
+use crate::EachCpu;
 
 /// A future on a CPU is to be polled.
-static WOKEN: spin::Once<PerCpu<AtomicBool>> = spin::Once::new();
+static WOKEN: spin::Once<EachCpu<AtomicBool>> = spin::Once::new();
 
 fn woken(cpu: CpuIndex) -> &'static AtomicBool {
-    &WOKEN.call_once(|| PerCpu::new(|| AtomicBool::new(false)))[cpu]
+    &WOKEN.call_once(|| EachCpu::new(|| AtomicBool::new(false)))[cpu]
 }
 
 /// Runs a future on this CPU to its end; halts while it is pending. Nests.

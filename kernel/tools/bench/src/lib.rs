@@ -40,11 +40,11 @@ mod table;
 mod teardown;
 mod workers;
 
-pub use machine::Machine;
+pub use machine::HostMachine;
 pub use objects::{Crowd, creation, objects, shuffled, uses, with_objects};
 pub use pairs::{LOCKED, UNLOCKED, WINDOWS, pairs};
 pub use pinned::{OwnWord, Pinned, cpu};
 pub use stopwatch::{Bench, Lap, MakeObject, Object, Stopwatch, shared, time};
-pub use table::{Contender, Group, Rounds, Row, Table, progress};
+pub use table::{Contender, Group, Row, Samples, Table, progress};
 pub use teardown::{Closable, MakeClosable, batches, many, teardowns};
 pub use workers::Workers;

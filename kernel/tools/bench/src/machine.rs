@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// The machine, the date, and what compiled the benchmark. Unknown facts are "?".
 #[derive(Clone, Debug, Serialize)]
-pub struct Machine {
+pub struct HostMachine {
     /// The model's name as the CPU reports it, with family, model and stepping, since some models
     /// share a name; how many CPUs this process may use; whether it is a virtual machine.
     pub hardware: String,
@@ -18,7 +18,7 @@ pub struct Machine {
     pub l2_bytes: usize,
 }
 
-impl Machine {
+impl HostMachine {
     /// This one, now.
     pub fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

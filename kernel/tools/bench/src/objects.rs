@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use rundown::{HostPlatform, PerCpuRundown, Slot};
 
 use crate::stopwatch::median;
-use crate::{Bench, Contender, Group, Lap, Machine, Object, Rounds, Stopwatch, Table, time};
+use crate::{Bench, Contender, Group, HostMachine, Lap, Object, Samples, Stopwatch, Table, time};
 
 /// How many objects there are.
 const COUNTS: [usize; 6] = [1, 100, 1_000, 10_000, 50_000, 500_000];
@@ -51,7 +51,7 @@ pub fn objects(bench: &Bench, crowds: &[Contender<Crowd>]) -> Table {
     let _ = rustix::thread::disable_transparent_huge_pages(false);
     table.derive("lines", |row| {
         let own = crowds.iter().filter(|crowd| crowd.name == row.name);
-        Rounds(own.map(|crowd| crowd.make.lines as f64).collect())
+        Samples(own.map(|crowd| crowd.make.lines as f64).collect())
     });
     table.note = "lines: cache lines of the object that a use touches, besides the table where it is looked up. -: more than\n\
                   1 GiB.\n";
@@ -124,7 +124,7 @@ pub fn creation(bench: &Bench) -> Table {
 }
 
 /// `readme` with the table of many objects in its place; `None` if it has none.
-pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<String> {
+pub fn with_objects(readme: &str, table: &Table, machine: &HostMachine) -> Option<String> {
     const BEGIN: &str = "<!-- objects -->\n";
     const END: &str = "<!-- end of objects -->";
     let (before, rest) = readme.split_once(BEGIN)?;
@@ -140,7 +140,7 @@ pub fn with_objects(readme: &str, table: &Table, machine: &Machine) -> Option<St
             text += &cell.median().map_or_else(|| " |".to_owned(), |ns| format!(" {ns:.1} |"));
         }
     }
-    let Machine { hardware, software, l2_bytes } = machine;
+    let HostMachine { hardware, software, l2_bytes } = machine;
     let caches = COUNTS.map(|count| format!("{:.2}", (count * 64) as f64 / *l2_bytes as f64));
     text += &format!(
         "\n\nOne thread: acquire, read the value, release. {hardware}; {software}. One cache line of each object is {} L2 \
@@ -179,7 +179,7 @@ mod tests {
             |row: usize| table.rows[row].cells.iter().filter(|cell| cell.median().is_some());
         assert_eq!((measured(0).count(), measured(1).count()), (7, 3));
 
-        let machine = Machine::here();
+        let machine = HostMachine::here();
         let readme = "above\n<!-- objects -->\nold\n<!-- end of objects -->\nbelow\n";
         let new = with_objects(readme, &table, &machine).expect("there is a place");
         assert!(new.starts_with("above\n<!-- objects -->\n| one of many"), "{new}");

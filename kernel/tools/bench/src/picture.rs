@@ -1,6 +1,6 @@
 //! Tables as pictures, in SVG: two bars for each of some things.
 
-use crate::{Group, Machine, Row, Table};
+use crate::{Group, HostMachine, Row, Table};
 
 struct Bars {
     group: Group,
@@ -13,7 +13,7 @@ fn figure(row: &Row, column: usize) -> f64 {
 }
 
 /// The pairs, the cheapest first: by one thread, and by all.
-pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
+pub fn of_pairs(pairs: &Table, machine: &HostMachine) -> String {
     let is_number = |column: &String| column.parse::<usize>().is_ok();
     let all = pairs.columns.iter().rposition(is_number).unwrap_or(0);
     let bars = pairs.rows.iter().map(|row| Bars {
@@ -30,7 +30,7 @@ pub fn of_pairs(pairs: &Table, machine: &Machine) -> String {
 }
 
 /// The teardowns, with some numbers of slots: idle, and under load.
-pub fn of_teardowns(idle: &Table, loaded: Option<&Table>, machine: &Machine) -> String {
+pub fn of_teardowns(idle: &Table, loaded: Option<&Table>, machine: &HostMachine) -> String {
     let mut bars = Vec::new();
     for row in idle.rows.iter().filter(|row| !row.name.starts_with(' ')) {
         let loaded = loaded.and_then(|loaded| loaded.row(&row.name));
@@ -45,7 +45,7 @@ pub fn of_teardowns(idle: &Table, loaded: Option<&Table>, machine: &Machine) -> 
 }
 
 /// Bars that are longer than this are cut: they would press all else together.
-fn draw(title: &str, legend: &str, bars: &[Bars], longest: f64, machine: &Machine) -> String {
+fn draw(title: &str, legend: &str, bars: &[Bars], longest: f64, machine: &HostMachine) -> String {
     /// Where the bars begin, how wide is the longest, and how high are two with a gap.
     const LEFT: f64 = 300.0;
     const LONGEST: f64 = 480.0;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, hint, io};
 
-use crate::{Rounds, Workers};
+use crate::{Samples, Workers};
 
 /// Pairs in a nanosecond (or another result of a thread), and whether another process interrupted
 /// the thread.
@@ -104,7 +104,7 @@ pub fn time(work: impl FnOnce()) -> f64 {
 /// The median of so many samples.
 pub(crate) fn median(samples: usize, sample: impl FnMut() -> f64) -> f64 {
     let samples = std::iter::repeat_with(sample).take(samples);
-    Rounds(samples.collect()).median().unwrap_or(f64::NAN)
+    Samples(samples.collect()).median().unwrap_or(f64::NAN)
 }
 
 /// Times the loops of a measurement's threads, from when all are ready until the first has run for

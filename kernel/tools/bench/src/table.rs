@@ -20,7 +20,7 @@ pub struct Row {
     pub group: Group,
     /// The thing measured. With two spaces before it: something else about the row above.
     pub name: String,
-    pub cells: Vec<Rounds>,
+    pub cells: Vec<Samples>,
 }
 
 /// Something that can be measured: a row of a table.
@@ -86,12 +86,12 @@ impl Table {
 
     /// One more row, without figures.
     pub fn add(&mut self, group: Group, name: &str) {
-        let cells = vec![Rounds::default(); self.columns.len()];
+        let cells = vec![Samples::default(); self.columns.len()];
         self.rows.push(Row { group, name: name.to_owned(), cells });
     }
 
     /// One more column, made of those that there are, round by round.
-    pub fn derive(&mut self, column: &str, cell: impl Fn(&Row) -> Rounds) {
+    pub fn derive(&mut self, column: &str, cell: impl Fn(&Row) -> Samples) {
         self.columns.push(column.to_owned());
         for row in &mut self.rows {
             row.cells.push(cell(row));
@@ -157,9 +157,9 @@ fn shown(figure: f64) -> String {
 
 /// The values of one cell: one a round.
 #[derive(Clone, Debug, Default)]
-pub struct Rounds(pub Vec<f64>);
+pub struct Samples(pub Vec<f64>);
 
-impl Rounds {
+impl Samples {
     /// The value below which this part of the values lies, interpolated; `None` without values.
     pub fn quantile(&self, part: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
@@ -186,7 +186,7 @@ impl Rounds {
 }
 
 /// The quartiles, the median in the middle; or null.
-impl Serialize for Rounds {
+impl Serialize for Samples {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         [0.25, 0.5, 0.75].map(|part| self.quantile(part)).serialize(serializer)
     }
@@ -200,11 +200,11 @@ mod tests {
 
     #[test]
     fn one_bad_round_does_not_count() {
-        let rounds = Rounds(vec![3.0, 1.0, 2.0, 1000.0, 4.0]);
+        let rounds = Samples(vec![3.0, 1.0, 2.0, 1000.0, 4.0]);
         assert_eq!(rounds.median(), Some(3.0));
         assert!((rounds.percent().expect("values") - 100.0 / 3.0).abs() < 1e-9);
-        assert_eq!(Rounds(vec![1.0, 2.0]).median(), Some(1.5));
-        assert_eq!(Rounds::default().median(), None);
+        assert_eq!(Samples(vec![1.0, 2.0]).median(), Some(1.5));
+        assert_eq!(Samples::default().median(), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rundown::{HostPlatform, Rundown, Spin, Variant, WaitOutcome};
 
 use crate::stopwatch::median;
-use crate::{Bench, Contender, Rounds, Stopwatch, Table, time};
+use crate::{Bench, Contender, Samples, Stopwatch, Table, time};
 
 /// Makes so many open objects, each with so many slots (where the kind has slots).
 pub type MakeClosable = Box<dyn Fn(usize, usize) -> Box<dyn Closable>>;
@@ -67,7 +67,7 @@ pub fn teardowns(bench: &Bench, kinds: &[Contender<MakeClosable>], loaded: bool)
             // An object whose user does not run is idle.
             (samples, loaded && interrupted)
         });
-        let samples = Rounds(samples.concat());
+        let samples = Samples(samples.concat());
         [0.5, 0.99].iter().filter_map(|&part| samples.quantile(part)).collect()
     })
 }

@@ -8,7 +8,7 @@ use kernel::cpu::CpuIndex;
 use kernel::platform::Halt;
 use kernel::testing::Test;
 use kernel::{clock, cpu, interrupts, ipi, smp, timer};
-use test_kernels::{Barrier, PerCpu, leaked, tests};
+use test_kernels::{Barrier, EachCpu, leaked, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
@@ -65,7 +65,7 @@ fn sleeping_cpus_answer_once_each() {
 /// Every CPU calls in its thread, with interrupts on and off, and in ticks that interrupt this
 /// thread anywhere.
 fn all_cpus_call_in_threads_and_handlers() {
-    let in_ticks: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    let in_ticks: &EachCpu<AtomicU64> = leaked(EachCpu::new(|| AtomicU64::new(0)));
     let most = (200 / cpu::count() as u64).max(2);
     test_kernels::set_on_tick(leaked(move || {
         assert!(interrupts::in_handler());

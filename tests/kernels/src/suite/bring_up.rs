@@ -9,7 +9,7 @@ use kernel::Machine;
 use kernel::cpu::{self, ApicId, CpuIndex};
 use kernel::smp;
 use kernel::testing::Test;
-use test_kernels::{Barrier, PerCpu, only_those_online_work, tests};
+use test_kernels::{Barrier, EachCpu, only_those_online_work, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
@@ -53,7 +53,7 @@ fn initial_apic_id() -> ApicId {
 }
 
 fn no_two_cpus_share_a_stack() {
-    let places = PerCpu::new(|| AtomicUsize::new(0));
+    let places = EachCpu::new(|| AtomicUsize::new(0));
     let all_wrote = Barrier::for_all();
     smp::run_on_each(&|me| {
         let mine = AtomicUsize::new(me.get());

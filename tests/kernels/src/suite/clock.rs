@@ -9,7 +9,7 @@ use kernel::platform::Halt;
 use kernel::testing::Test;
 use kernel::{apic, cpu, smp, timer};
 use protocol::options::ClockSource;
-use test_kernels::{Barrier, PerCpu, leaked, tests};
+use test_kernels::{Barrier, EachCpu, leaked, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
@@ -91,7 +91,7 @@ fn time_never_goes_backwards() {
 /// The host may delay or lose ticks, but their number is never ahead of the time.
 fn ticks_do_not_come_early() {
     const TICKS: u32 = 20;
-    let ticks: &PerCpu<AtomicU32> = leaked(PerCpu::new(|| AtomicU32::new(0)));
+    let ticks: &EachCpu<AtomicU32> = leaked(EachCpu::new(|| AtomicU32::new(0)));
     test_kernels::set_on_tick(leaked(|| {
         ticks[cpu::current()].fetch_add(1, Ordering::Relaxed);
     }));

@@ -9,7 +9,7 @@ use kernel::platform::Halt;
 use kernel::serial::Port;
 use kernel::testing::Test;
 use kernel::{cpu, smp, timer};
-use test_kernels::{Barrier, PerCpu, leaked, tests};
+use test_kernels::{Barrier, EachCpu, leaked, tests};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
@@ -85,7 +85,7 @@ fn a_port_that_stands_still_is_given_up() {
 
 /// CPUs write lines, also in interrupts of their own. The host finds each of them, once and whole.
 fn log_lines_stay_whole_among_interrupts() {
-    let ticks: &PerCpu<AtomicUsize> = leaked(PerCpu::new(|| AtomicUsize::new(0)));
+    let ticks: &EachCpu<AtomicUsize> = leaked(EachCpu::new(|| AtomicUsize::new(0)));
     test_kernels::set_on_tick(leaked(|| {
         let me = cpu::current();
         let number = ticks[me].fetch_add(1, Ordering::Relaxed);

@@ -22,7 +22,7 @@ use kernel::testing::Test;
 use kernel::{clock, cpu, ipi, smp, timer};
 use rundown::WaitOutcome;
 use rundown::per_cpu::gs::Sequence;
-use test_image::Object;
+use test_image::SharedRundown;
 use test_kernels::nmi::on_nmi;
 use test_kernels::{Barrier, half_a_second_from_now, leaked, next, per_cpu, tests, until};
 
@@ -92,7 +92,7 @@ fn loaded_and_unloaded_under_interrupts() {
     let guarded = leaked(per_cpu());
     let image: &AtomicPtr<Loaded> = leaked(AtomicPtr::new(ptr::null_mut()));
     let load = || image.store(Box::into_raw(Box::new(Loaded::new(true))), Ordering::Release);
-    let object = leaked(Object::new().expect("a counter"));
+    let object = leaked(SharedRundown::new().expect("a counter"));
     let use_once = move || {
         let Some(_inside) = guarded.try_acquire() else {
             return;

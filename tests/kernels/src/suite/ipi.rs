@@ -7,7 +7,7 @@ use kernel::interrupts::Frame;
 use kernel::platform::Halt;
 use kernel::testing::Test;
 use kernel::{cpu, interrupts, ipi, smp};
-use test_kernels::{Barrier, PerCpu, next, tests};
+use test_kernels::{Barrier, EachCpu, next, tests};
 use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr7, Dr7Flags};
 
 pub(crate) fn tests() -> &'static [Test] {
@@ -94,7 +94,7 @@ fn all_cpus_call_each_other_at_once() {
     // each CPU calls its neighbours only.
     let targets = cpu::count().min(8);
     let rounds = (400 / cpu::count().pow(2)).clamp(2, 100);
-    let calls = PerCpu::new(|| AtomicUsize::new(0));
+    let calls = EachCpu::new(|| AtomicUsize::new(0));
     let start = Barrier::for_all();
     smp::run_on_each(&|me| {
         for round in 0..rounds {

@@ -14,13 +14,13 @@ use kernel::{clock, cpu, interrupts, smp};
 use rundown::{Rundown, Variant, WaitOutcome};
 use spin::Once;
 use test_kernels::nmi::on_nmi;
-use test_kernels::{Device, PerCpu, apic, leaked, tests};
+use test_kernels::{Device, EachCpu, apic, leaked, tests};
 
 pub(crate) mod tables;
 
 pub(crate) fn tests() -> &'static [Test] {
     // A CPU without a valid NMI entry gets no NMIs, unless it is the BSP.
-    let listen = LISTEN.call_once(|| PerCpu::new(|| AtomicBool::new(false)));
+    let listen = LISTEN.call_once(|| EachCpu::new(|| AtomicBool::new(false)));
     smp::run_on_each(&|me| {
         let [lint0, lint1] = apic::nmi_pins();
         assert!(!lint0, "QEMU's NMIs come in at LINT1");
@@ -39,7 +39,7 @@ pub(crate) fn tests() -> &'static [Test] {
 const NMIS: u64 = 25;
 
 /// Whether NMIs come to each CPU by its LINT1.
-static LISTEN: Once<PerCpu<AtomicBool>> = Once::new();
+static LISTEN: Once<EachCpu<AtomicBool>> = Once::new();
 
 fn listens(cpu: CpuIndex) -> bool {
     let listen = LISTEN.get().expect("set by `run`");
@@ -50,7 +50,7 @@ fn listens(cpu: CpuIndex) -> bool {
 fn torn_down_under_nmis<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let device = leaked(Device::new(new()));
-    let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    let in_nmi: &EachCpu<AtomicU64> = leaked(EachCpu::new(|| AtomicU64::new(0)));
     // Uses it, and leaves a protection behind every other time.
     on_nmi(leaked(|| {
         let me = cpu::current();
@@ -93,13 +93,13 @@ fn torn_down_under_nmis<V: Variant + 'static>(new: fn() -> Rundown<V>) {
 /// each CPU, which then began again; and yet everything was counted once.
 fn interrupted_sequences() {
     let object = leaked(test_kernels::per_cpu());
-    let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    let in_nmi: &EachCpu<AtomicU64> = leaked(EachCpu::new(|| AtomicU64::new(0)));
     on_nmi(leaked(|| {
         let guard = object.try_acquire();
         assert!(guard.is_some(), "refused although open");
         in_nmi[cpu::current()].fetch_add(1, Ordering::Relaxed);
     }));
-    let restarts: PerCpu<AtomicU64> = PerCpu::new(|| AtomicU64::new(0));
+    let restarts: EachCpu<AtomicU64> = EachCpu::new(|| AtomicU64::new(0));
     smp::run_on_each(&|me| {
         let before = interrupts::restarts(me);
         let enough =
@@ -111,7 +111,7 @@ fn interrupted_sequences() {
         restarts[me].store(interrupts::restarts(me) - before, Ordering::Relaxed);
     });
     on_nmi(leaked(|| {}));
-    let sum = |counts: &PerCpu<AtomicU64>| -> u64 {
+    let sum = |counts: &EachCpu<AtomicU64>| -> u64 {
         counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     };
     let (nmis, restarts) = (sum(in_nmi), sum(&restarts));

@@ -13,7 +13,7 @@ use kernel::testing::Test;
 use kernel::{barrier, clock, cpu, interrupts, ipi, smp, timer};
 use rundown::{CloseOutcome, Completion, Rundown, Variant, WaitOutcome};
 use test_kernels::nmi::on_nmi;
-use test_kernels::{Device, PerCpu, leaked, next, tests, until};
+use test_kernels::{Device, EachCpu, leaked, next, tests, until};
 
 pub(crate) fn tests() -> &'static [Test] {
     tests! {
@@ -143,7 +143,7 @@ fn not_closed_in_an_nmi() {
 fn nmis_everywhere_while_the_owner_tears_down<V: Variant + 'static>(new: fn() -> Rundown<V>) {
     const TEARDOWNS: u64 = 20;
     let device = leaked(Device::new(new()));
-    let in_nmi: &PerCpu<AtomicU64> = leaked(PerCpu::new(|| AtomicU64::new(0)));
+    let in_nmi: &EachCpu<AtomicU64> = leaked(EachCpu::new(|| AtomicU64::new(0)));
     on_nmi(leaked(|| {
         let me = cpu::current();
         in_nmi[me].fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use bench::{Bench, Group, LOCKED, Machine, Table, UNLOCKED, WINDOWS, picture, progress};
+use bench::{Bench, Group, HostMachine, LOCKED, Table, UNLOCKED, WINDOWS, picture, progress};
 use clap::{Parser, ValueEnum};
 use rundown::HostPlatform;
 use serde_json::json;
@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     let bench = Bench::new(options.rounds.into(), options.millis)?;
     let tables = measure(&options, &bench)?;
     progress("");
-    let (mut machine, disturbed) = (Machine::here(), bench.disturbed_percent());
+    let (mut machine, disturbed) = (HostMachine::here(), bench.disturbed_percent());
     let Options { rounds, millis, .. } = options;
     machine.software += &format!("; medians of {rounds} rounds, {disturbed:.0}% disturbed");
     println!("{}; {}", machine.hardware, machine.software);
@@ -150,7 +150,7 @@ fn measure(options: &Options, bench: &Bench) -> anyhow::Result<Tables> {
 }
 
 /// The pictures of what was measured.
-fn draw(tables: &Tables, machine: &Machine, folder: &Path) -> anyhow::Result<()> {
+fn draw(tables: &Tables, machine: &HostMachine, folder: &Path) -> anyhow::Result<()> {
     if let Some(pairs) = table(tables, "pairs") {
         write(folder, "pairs.svg", &picture::of_pairs(pairs, machine))?;
     }

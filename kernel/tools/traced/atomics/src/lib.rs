@@ -6,7 +6,7 @@ use std::sync::atomic::{self, Ordering};
 
 /// The effect of an instruction on the cache line that it touches.
 #[derive(Clone, Copy)]
-pub enum Access {
+pub enum Effect {
     /// It needs a copy of the line.
     Read,
     /// It needs the line to itself: a store or a read-modify-write, also one that fails.
@@ -15,9 +15,9 @@ pub enum Access {
 
 /// Called with the address of each access and its effect, on the thread that makes it, before the
 /// access (but for the write of `fetch_update`). Until it is set, accesses are not reported.
-pub static HOOK: OnceLock<fn(usize, Access)> = OnceLock::new();
+pub static HOOK: OnceLock<fn(usize, Effect)> = OnceLock::new();
 
-fn report(address: usize, access: Access) {
+fn report(address: usize, access: Effect) {
     if let Some(hook) = HOOK.get() {
         hook(address, access);
     }
@@ -65,10 +65,10 @@ macro_rules! traced {
                 failure: Ordering,
                 change: impl FnMut($value) -> Option<$value>,
             ) -> Result<$value, $value> {
-                report(self.as_ptr().addr(), Access::Read);
+                report(self.as_ptr().addr(), Effect::Read);
                 let result = self.0.fetch_update(success, failure, change);
                 if result.is_ok() {
-                    report(self.as_ptr().addr(), Access::Write);
+                    report(self.as_ptr().addr(), Effect::Write);
                 }
                 result
             }
@@ -78,7 +78,7 @@ macro_rules! traced {
         /// As `core`'s.
         #[inline]
         pub fn $method(&self, $($argument: $type),*) -> $result {
-            report(self.as_ptr().addr(), Access::$access);
+            report(self.as_ptr().addr(), Effect::$access);
             self.0.$method($($argument),*)
         }
     };

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use rundown_traced::trace::Access::{self, Read, Write};
+use rundown_traced::trace::Effect::{self, Read, Write};
 use rundown_traced::trace::HOOK;
 use rundown_traced::{CounterId, ObjectId, PerCpuGate, PerCpuPlatform, Platform, Unavailable};
 
@@ -37,7 +37,7 @@ struct Line {
 }
 
 impl Machine {
-    fn access(&mut self, cpu: usize, accesses: &[(usize, Access)]) {
+    fn access(&mut self, cpu: usize, accesses: &[(usize, Effect)]) {
         for (address, access) in accesses {
             let line = self.lines.entry(address / LINE).or_default();
             let has_copy = line.copies.contains(&cpu);
@@ -114,7 +114,7 @@ impl Platform for Simulator {
 }
 
 /// A counter of a CPU, accessed: eight objects' to a line.
-fn counter<T>(id: CounterId, cpu: usize, access: Access, then: impl FnOnce(&mut i64) -> T) -> T {
+fn counter<T>(id: CounterId, cpu: usize, access: Effect, then: impl FnOnce(&mut i64) -> T) -> T {
     MACHINE.with_borrow_mut(|machine| {
         machine.access(Simulator::cpu_hint(), &[(COUNTERS + cpu * STRIDE + id.get() * 8, access)]);
         then(machine.counters.entry((id.get(), cpu)).or_default())

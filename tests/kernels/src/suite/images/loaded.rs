@@ -6,7 +6,7 @@ use kernel::images::{self, RestartTable};
 use kernel::platform::KernelPlatform;
 use rundown::{PerCpuPlatform, Platform};
 use spin::LazyLock;
-use test_image::{Exports, Imports, Object};
+use test_image::{Exports, Imports, SharedRundown};
 
 use super::loader::Image;
 
@@ -48,13 +48,13 @@ impl Loaded {
         self.table.as_ref().map_or(0, |t| t.racy_restarts())
     }
 
-    pub(crate) fn acquire(&self, object: &Object) -> bool {
+    pub(crate) fn acquire(&self, object: &SharedRundown) -> bool {
         (self.exports.acquire)(object)
     }
 
     /// # Safety
     /// The caller holds one.
-    pub(crate) unsafe fn release(&self, object: &Object) {
+    pub(crate) unsafe fn release(&self, object: &SharedRundown) {
         // SAFETY: by the caller.
         unsafe { (self.exports.release)(object) };
     }

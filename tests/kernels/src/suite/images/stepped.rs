@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use rundown::{CloseOutcome, State};
-use test_image::Object;
+use test_image::SharedRundown;
 
 use super::loaded::{IMAGE, Loaded};
 use crate::single_step::steps::{TRACE, step};
@@ -26,7 +26,7 @@ impl Operation {
     fn stepped(
         self,
         image: &Loaded,
-        object: &Object,
+        object: &SharedRundown,
         place: usize,
         work: &(dyn Fn() + Sync),
     ) -> (bool, usize) {
@@ -40,8 +40,8 @@ impl Operation {
     }
 
     /// A new object on which it can begin.
-    fn object(self) -> Object {
-        let object = Object::new().expect("a counter");
+    fn object(self) -> SharedRundown {
+        let object = SharedRundown::new().expect("a counter");
         if self == Self::Release {
             assert_eq!(object.acquire(), Ok(()));
         }
@@ -134,7 +134,7 @@ pub(crate) fn unregistered_it_does_not() {
 }
 
 /// The operation, with the object closed at this boundary. The object, and whether it was granted.
-fn closed_at(operation: Operation, image: &Loaded, place: usize) -> (Object, bool) {
+fn closed_at(operation: Operation, image: &Loaded, place: usize) -> (SharedRundown, bool) {
     let object = operation.object();
     let close = || assert_eq!(object.close(), CloseOutcome::Closed);
     let (granted, steps) = operation.stepped(image, &object, place, &close);

@@ -6,13 +6,13 @@ use core::ops::Index;
 use kernel::cpu::CpuIndex;
 
 /// One `T` for each CPU that there may ever be, on cache lines of its own.
-pub struct PerCpu<T>(Box<[Own<T>]>);
+pub struct EachCpu<T>(Box<[Own<T>]>);
 
 /// Two lines of 64 bytes, for the processor fetches the neighbour of a line along with it.
 #[repr(align(128))]
 struct Own<T>(T);
 
-impl<T> PerCpu<T> {
+impl<T> EachCpu<T> {
     /// Makes each CPU's value with `make`.
     #[must_use]
     pub fn new(mut make: impl FnMut() -> T) -> Self {
@@ -25,7 +25,7 @@ impl<T> PerCpu<T> {
     }
 }
 
-impl<T> Index<CpuIndex> for PerCpu<T> {
+impl<T> Index<CpuIndex> for EachCpu<T> {
     type Output = T;
 
     fn index(&self, cpu: CpuIndex) -> &T {
