@@ -108,7 +108,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// [`check_barrier`](Self::check_barrier) has allowed it.
     fn barrier();
 
-    /// How many CPUs can ever have counted. Does not change once there is a counter.
+    /// How many CPUs can ever have counted. Does not change once there is a counter. Any context.
     fn cpus() -> usize;
 
     /// The count of `cpu`, 0 if it has no counters yet. Racy unless after a barrier. Any context.
@@ -123,7 +123,7 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// `counter` is allocated.
     unsafe fn racy_own_count(counter: CounterId) -> i64;
 
-    /// Sets to zero what `cpu` has counted. To be published by the caller.
+    /// Sets to zero what `cpu` has counted. To be published by the caller. Any context.
     ///
     /// # Safety
     /// The counter's gate is closed, and there has been a barrier since: nothing is added to it.
