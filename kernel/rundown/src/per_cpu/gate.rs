@@ -95,9 +95,9 @@ pub unsafe trait PerCpuPlatform: Platform + Sized {
     /// object open and would close it.
     ///
     /// # Errors
-    /// [`IllegalContext`] if not, as in an NMI handler, or in that of another exception that comes
-    /// with interrupts off: the barrier may wait for interrupted code. With the default, a close
-    /// there is not refused and may hang.
+    /// [`IllegalContext`] if not, as in an NMI handler, or in that of another exception whose
+    /// interrupted code had interrupts off: that code may be about to send what the barrier would
+    /// wait for. With the default, a close there is not refused and may hang.
     fn check_barrier() -> Result<(), IllegalContext> {
         Ok(())
     }

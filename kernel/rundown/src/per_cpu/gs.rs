@@ -21,7 +21,8 @@
 //!    around each call into the module, its timers and interrupt handlers included. Threads of the
 //!    module hold it for as long as they live.
 //! 5. To unload, run that object down: now nothing is executed in the module, nor suspended there.
-//! 6. [`unregister`] the table: that waits for handlers that read it. Free the memory.
+//! 6. [`unregister`] the table: that waits for handlers that read it, by calls to all CPUs and not
+//!    by a barrier that NMIs may answer. Free the memory.
 //!
 //! Not for targets whose objects are not ELF (UEFI applications, Windows, Apple's), which have no
 //! such section. A kernel that a UEFI loader starts is ELF as a rule.

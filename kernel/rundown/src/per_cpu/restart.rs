@@ -219,8 +219,8 @@ impl Images {
     ///   Calls that hold a protection of their own, taken and released by code outside of the
     ///   image, are the way to get there: see [`gs`](super::gs#how-a-loader-of-modules-uses-it).
     /// - When `barrier` returns, every other CPU has since the call either taken an interrupt whose
-    ///   handler had looked up what it interrupted, and no NMI, which can come on top of a handler
-    ///   that has yet to look up; or has been in no code of the image by its own account.
+    ///   handler had looked up what it interrupted (an NMI does not count: it can come on top of a
+    ///   handler that has yet to look up), or has been in no code of the image by its own account.
     pub unsafe fn unregister(
         &self,
         table: &RestartTable,

@@ -173,9 +173,10 @@ impl Samples {
         self.quantile(0.5)
     }
 
-    /// Half the distance of the quartiles, in percent of the median.
+    /// Half the distance of the quartiles, in percent of the median; `None` if that is 0.
     pub fn percent(&self) -> Option<f64> {
-        Some((self.quantile(0.75)? - self.quantile(0.25)?) / 2.0 / self.median()? * 100.0)
+        let half = (self.quantile(0.75)? - self.quantile(0.25)?) / 2.0;
+        self.median().filter(|median| *median != 0.0).map(|median| half / median * 100.0)
     }
 
     /// So many times its ratio to another cell, each pair taken in the same round: a machine that
@@ -204,6 +205,7 @@ mod tests {
         assert_eq!(rounds.median(), Some(3.0));
         assert!((rounds.percent().expect("values") - 100.0 / 3.0).abs() < 1e-9);
         assert_eq!(Samples(vec![1.0, 2.0]).median(), Some(1.5));
+        assert_eq!(Samples(vec![0.0, 0.0]).percent(), None);
         assert_eq!(Samples::default().median(), None);
     }
 
