@@ -9,7 +9,7 @@
 //!
 //! The module's [`PerCpuPlatform`](super::PerCpuPlatform) calls the kernel's for all but
 //! `add_if_open`. A copy of the kernel's platform would have statics of its own: a second map of
-//! the same counters, and a barrier that nobody answers. Both are built by the same compiler, with
+//! the same counters, and a barrier that no CPU answers. Both are built by the same compiler, with
 //! the same version and features of this crate.
 //!
 //! 1. Load and relocate the module, its section `rundown_restart` included, into writable memory.
