@@ -30,7 +30,7 @@ fn ends(output: &Output, status: i32, said: &str) {
 fn the_exit_status_is_the_verdict() {
     let online = |online| {
         format!(
-            "echo '@event {{\"Online\":{{\"online\":{online},\"listed\":4,\"micros\":1}}}}'; {PASSED}"
+            "echo '@event {{\"Online\":{{\"online\":{online},\"enabled\":4,\"micros\":1}}}}'; {PASSED}"
         )
     };
     for (guest, status, said) in [

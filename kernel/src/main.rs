@@ -21,10 +21,10 @@ fn run(machine: &'static Machine) -> ExitCode {
             if job == Job::Report {
                 acpi::show_madt();
             }
-            let (online, listed) = (cpu::count(), cpu::listed());
+            let (online, enabled) = (cpu::count(), cpu::enabled());
             kernel::log::verdict(
-                online == listed,
-                &alloc::format!("{online} of {listed} CPUs online"),
+                online == enabled,
+                &alloc::format!("{online} of {enabled} CPUs online"),
             )
         }
     }

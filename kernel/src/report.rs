@@ -148,10 +148,10 @@ fn summary(bring_up: &BringUp) {
         emit(&Event::Missing { apic_id: id.get() });
     }
     let online = cpu::count() as u32;
-    let listed = cpu::listed() as u32;
+    let enabled = cpu::enabled() as u32;
     let micros = bring_up.micros;
-    log!("{online} of {listed} CPUs online after {}.{:03} ms", micros / 1000, micros % 1000);
-    emit(&Event::Online { online, listed, micros });
+    log!("{online} of {enabled} CPUs online after {}.{:03} ms", micros / 1000, micros % 1000);
+    emit(&Event::Online { online, enabled, micros });
 }
 
 /// Nanoseconds from `begin`, itself in nanoseconds since boot; 0 for what never was.

@@ -24,13 +24,13 @@ pub fn table_is(rows: &[Cpu], expected: &[Cpu]) -> Result<()> {
     Ok(())
 }
 
-/// `expected` CPUs are online, of `of` listed ones. Returns the microseconds until the last was.
+/// `expected` CPUs are online, of `of` enabled ones. Returns the microseconds until the last was.
 pub fn are_online(report: &Report, expected: u32, of: u32) -> Result<u64> {
     let mut summary =
-        events!(report, Event::Online { online, listed, micros } => (*online, *listed, *micros));
-    let (online, listed, micros) =
+        events!(report, Event::Online { online, enabled, micros } => (*online, *enabled, *micros));
+    let (online, enabled, micros) =
         summary.next().context("the kernel did not say how many CPUs are online")?;
-    ensure!((online, listed) == (expected, of), "{online} of {listed} CPUs online");
+    ensure!((online, enabled) == (expected, of), "{online} of {enabled} CPUs online");
     Ok(micros)
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Story {
     /// CPUs that run, the BSP included.
     pub(super) online: Option<u32>,
     /// CPUs that the firmware lists as enabled.
-    pub(super) listed: Option<u32>,
+    pub(super) enabled: Option<u32>,
     /// Microseconds from the first INIT to the last check-in.
     pub(super) bring_up_us: Option<u64>,
     pub(super) cpus: Vec<Cpu>,
@@ -55,9 +55,9 @@ impl Story {
             }
             Event::Cpu(cpu) => self.cpus.push(*cpu),
             Event::Missing { apic_id } => self.missing.push(*apic_id),
-            Event::Online { online, listed, micros } => {
+            Event::Online { online, enabled, micros } => {
                 self.online = Some(*online);
-                self.listed = Some(*listed);
+                self.enabled = Some(*enabled);
                 self.bring_up_us = Some(*micros);
             }
             Event::TestPass { name } => self.tests_passed.push(name.to_string()),

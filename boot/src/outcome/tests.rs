@@ -42,7 +42,7 @@ fn a_pass_needs_the_word_and_the_code() {
 
 #[test]
 fn a_pass_needs_every_cpu_that_was_asked_for() {
-    let online = |online| Event::Online { online, listed: 4, micros: 1 };
+    let online = |online| Event::Online { online, enabled: 4, micros: 1 };
     let (missing, passed) = (Event::Missing { apic_id: 6 }, || exit(ExitCode::Passed));
     let hello = Event::Hello { kernel: "k".into(), memory_kib: 1 };
     let panic = Event::Panic { cpu: None, apic_id: None, message: "it".into() };

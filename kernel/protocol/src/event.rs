@@ -56,7 +56,7 @@ pub enum Event<'a> {
         /// CPUs that run, the BSP included.
         online: u32,
         /// CPUs that the firmware lists as enabled.
-        listed: u32,
+        enabled: u32,
         /// Microseconds from the first INIT to the last check-in.
         micros: u64,
     },

@@ -72,10 +72,10 @@ impl<R: Awaited> Waits<R> {
         this
     }
 
-    /// Whether the wait is over, and how it ended: a few loads. But if the object was
-    /// [claimed](State::Claimed) when the wait began, this also closes it, as soon as that is over
-    /// (so it is legal where [`Rundown::close`] is, and elsewhere returns
-    /// [`WaitOutcome::IllegalContext`]).
+    /// Whether the wait is over, and how it ended: a few loads. But if the object could not be
+    /// closed when the wait began, since it was [claimed](State::Claimed) or the context was wrong,
+    /// this also closes it, as soon as it may (so it is legal where [`Rundown::close`] is, and
+    /// elsewhere returns [`WaitOutcome::IllegalContext`]).
     pub fn poll(&mut self) -> Option<R::End> {
         let outcome = self.ended()?;
         Some(self.end(outcome))

@@ -136,7 +136,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     /// Opens a draining object again, with what is still held (S10). Never waits; any context.
     /// Returns the [completion](Self::close_then) that was left, if there was one: it will not run.
     ///
-    /// Every waiter whose wait began before this returns
+    /// Every waiter of this generation whose wait began before this returns
     /// [`WaitOutcome::Cancelled`](crate::WaitOutcome::Cancelled), unless it finds that the object
     /// has drained since. Against a concurrent close, the later of the two wins.
     ///

@@ -27,7 +27,7 @@ impl<V: Variant + ?Sized> Rundown<V> {
     }
 
     /// [`try_acquire`](Self::try_acquire) of `n` protections at once, all or none (S7). `n` = 0
-    /// only asks whether the object is open.
+    /// only asks whether the object is open (cache-aware: and this CPU's slot not full).
     #[inline]
     #[cfg_attr(feature = "diagnosis", track_caller)]
     pub fn try_acquire_many(&self, n: u32) -> Option<RefGuards<'_, V>> {
@@ -154,7 +154,9 @@ impl<V: Variant + ?Sized> Rundown<V> {
         }
     }
 
-    /// Closes the object: every acquire that starts after this returns is refused (S1).
+    /// Closes the object: every acquire that starts after this returns is refused (S1), until the
+    /// object opens again. (If the context is [illegal](CloseOutcome::IllegalContext) for that,
+    /// nothing changes.)
     ///
     /// Never waits; legal in any context. Only [`PerCpuRundown`](crate::PerCpuRundown) waits, for a
     /// [barrier](crate::PerCpuPlatform::barrier), and only there it may be

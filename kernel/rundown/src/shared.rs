@@ -204,7 +204,8 @@ impl SharedCount {
 /// The meaning of a value of the shared count.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Range {
-    /// The slots are not drained yet: `BIAS` less late releases.
+    /// The slots are not drained yet, or the object was born closed: `BIAS`, with clones and what
+    /// a cancel has carried over, less late releases.
     Undrained,
     Held,
     /// A completion is left: everything is `BIAS` lower. -`BIAS` is not read as drained; the step

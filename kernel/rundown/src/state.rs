@@ -59,7 +59,8 @@ pub enum WaitOutcome {
     /// Everything that was granted before the object closed is released. All work under protection
     /// happens-before the return.
     Drained,
-    /// [`cancel`](crate::Rundown::cancel) has opened the object again: it is in use (S10).
+    /// [`cancel`](crate::Rundown::cancel) has opened the object again (S10): it is in use, and may
+    /// have been closed since.
     Cancelled,
     /// The object could not be closed in this context: see [`CloseOutcome::IllegalContext`].
     IllegalContext,

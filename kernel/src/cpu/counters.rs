@@ -22,7 +22,7 @@ static USED: CounterMap<WORDS> = CounterMap::new();
 /// Takes a counter that is zero on every CPU. Returns where it is from the GS base on.
 ///
 /// May map a page for each CPU, under a lock: any CPU, thread or interrupt context, not NMI. Not
-/// before all CPUs are [listed](super::listed). `Err(n)`: all `n` counters are in use.
+/// before all CPUs are [known](super::possible). `Err(n)`: all `n` counters are in use.
 pub(crate) fn alloc() -> Result<usize, usize> {
     let number = USED.reserve().ok_or(CounterMap::<WORDS>::COUNTERS)?;
     let offset = area::FIRST_COUNTER + number * SIZE;

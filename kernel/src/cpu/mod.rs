@@ -33,11 +33,11 @@ pub fn current() -> CpuIndex {
 }
 
 /// Number of CPUs that the firmware lists as enabled: their indices are below this.
-pub fn listed() -> usize {
+pub fn enabled() -> usize {
     map().enabled()
 }
 
-/// Number of CPUs that there may ever be: those that are [listed], and behind them those that may
+/// Number of CPUs that there may ever be: those that are [enabled], and behind them those that may
 /// be plugged in, and that [`smp::online`](crate::smp::online) then starts.
 pub fn possible() -> usize {
     map().len()

@@ -42,7 +42,7 @@ unsafe impl PerCpuPlatform for KernelPlatform {
     }
 
     fn cpus() -> usize {
-        // Not `listed`: CPUs that are plugged in later count, too.
+        // Not `enabled`: CPUs that are plugged in later count, too.
         cpu::possible()
     }
 

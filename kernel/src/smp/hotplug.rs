@@ -48,7 +48,7 @@ pub fn offline(cpu: CpuIndex) -> Result<(), OfflineError> {
 }
 
 /// Brings a CPU online: one taken out, given up, or plugged in (indices from
-/// [`cpu::listed`](crate::cpu::listed) up to [`cpu::possible`](crate::cpu::possible)). Takes about
+/// [`cpu::enabled`](crate::cpu::enabled) up to [`cpu::possible`](crate::cpu::possible)). Takes about
 /// a millisecond; if the CPU does not answer, twice the timeout.
 ///
 /// BSP, thread context, not during [`run_on_each`](super::run_on_each). Panics as [`offline`].

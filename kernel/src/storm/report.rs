@@ -127,7 +127,7 @@ pub(super) fn verdict(totals: &Totals, storm: &Storm) -> ExitCode {
     let text = format!(
         "storm: {} of {} CPUs, {} teardowns, {} grants, {} violations: {verdict}",
         totals.cpus,
-        cpu::listed(),
+        cpu::enabled(),
         totals.sum(|variant| variant.teardowns),
         Count(totals.sum(|variant| variant.grants)),
         totals.violations(),

@@ -48,7 +48,7 @@ impl Storm {
         let cpus: Vec<CpuIndex> = cpu::online().collect();
         let [plain, cache_aware, per_cpu] = VARIANTS;
         let plain = Stormed::new(plain, PlainRundown::<KernelPlatform>::new(), &cpus);
-        let rundown = CacheAwareRundown::<KernelPlatform>::boxed(cpu::listed());
+        let rundown = CacheAwareRundown::<KernelPlatform>::boxed(cpu::enabled());
         let cache_aware = Stormed::new(cache_aware, rundown, &cpus);
         let rundown = PerCpuRundown::<KernelPlatform>::new().expect("a counter");
         let per_cpu = Stormed::new(per_cpu, rundown, &cpus);

@@ -83,12 +83,12 @@ impl<V: Variant + 'static> Stormed<V> {
     pub(super) fn new(name: &'static str, rundown: Rundown<V>, cpus: &[CpuIndex]) -> Self {
         Self {
             name,
-            device: Protected::new(rundown, Device::new(1, cpu::listed())),
+            device: Protected::new(rundown, Device::new(1, cpu::enabled())),
             published: AtomicU64::new(1),
             closed: AtomicU64::new(0),
             violations: AtomicU64::new(0),
-            tallies: (0..cpu::listed()).map(|_| Tally::default()).collect(),
-            mailboxes: (0..cpu::listed()).map(|_| Mailbox(Mutex::new(None))).collect(),
+            tallies: (0..cpu::enabled()).map(|_| Tally::default()).collect(),
+            mailboxes: (0..cpu::enabled()).map(|_| Mailbox(Mutex::new(None))).collect(),
             cpus: cpus.into(),
         }
     }

@@ -42,7 +42,7 @@ pub fn plain() -> PlainRundown<KernelPlatform> {
 /// An open rundown protection with a slot for every CPU.
 #[must_use]
 pub fn cache_aware() -> CacheAwareRundown<KernelPlatform> {
-    CacheAwareRundown::boxed(cpu::listed())
+    CacheAwareRundown::boxed(cpu::enabled())
 }
 
 /// Open rundown protection with one slot: every CPU but the first hints too large a number (S11).

@@ -25,7 +25,7 @@ const HONEST: &str = r#"
 for a; do [ "$p" = -initrd ] && f=$a; [ "$p" = -smp ] && n=$a; p=$a; done
 us=1000; grep -q start=serial "$f" && us=5000
 grep -q job=bring-up "$f" || exit 1
-echo "@event {\"Online\":{\"online\":$n,\"listed\":$n,\"micros\":$us}}"
+echo "@event {\"Online\":{\"online\":$n,\"enabled\":$n,\"micros\":$us}}"
 echo '@event {"Verdict":{"passed":true,"text":"fine"}}'
 exit 33"#;
 

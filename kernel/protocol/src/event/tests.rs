@@ -15,7 +15,7 @@ fn largest(text: &str) -> Vec<Event<'static>> {
 {"Clock":{"source":TEXT,"hz":U64}}
 {"Steps":{"prepared_ns":U64,"sipi_ns":U64,"second_sipi_ns":U64,"seconds":U32,"all_ns":U64}}
 {"Stamps":{"index":U32,"apic_id":U32,"attempts":U32,"at_ns":[U64,U64,U64,U64,U64,U64]}}
-{"Online":{"online":U32,"listed":U32,"micros":U64}}
+{"Online":{"online":U32,"enabled":U32,"micros":U64}}
 {"TestStart":{"name":TEXT}}
 {"TestPass":{"name":TEXT}}
 {"TestPlan":{"tests":U32}}

@@ -55,8 +55,8 @@ impl<T, V: Variant> Protected<T, V> {
     }
 
     /// Like [`begin_run_down`](Self::begin_run_down), but for one generation only, by an owner that
-    /// may come late: if the object has been published again since, it is left alone, and the end
-    /// is [`RunDownError::Taken`].
+    /// may come late: if the object has been published again since, it is left alone, and
+    /// [`Retired::take`] returns [`RunDownError::Taken`].
     pub fn begin_run_down_of(&self, generation: Generation) -> RunDown<'_, T, V> {
         RunDown::start(self, Some(generation.0))
     }
@@ -164,7 +164,8 @@ text!((<T, V: Variant> fmt::Debug for Retired<'_, T, V>) this => "Retired({})", 
 pub enum RunDownError {
     /// Another caller was first: it took the value, or [re-opened](crate::Rundown::reinit) it.
     Taken,
-    /// The drain was [cancelled](crate::Rundown::cancel): the object is open.
+    /// The drain was [cancelled](crate::Rundown::cancel): the object was opened again, and may have
+    /// been closed since.
     Cancelled,
     /// Guards are still out, and the deadline, if any, has passed. The object stays closed.
     Outstanding(Outstanding),

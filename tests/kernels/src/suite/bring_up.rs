@@ -27,15 +27,15 @@ pub(crate) fn tests() -> &'static [Test] {
 /// Indices are dense over the CPUs that are listed; those that did not start keep theirs.
 fn indices_are_dense_and_apic_ids_distinct(machine: &'static Machine) {
     let missing = &machine.bring_up.missing;
-    assert_eq!(cpu::listed(), cpu::count() + missing.len());
-    let listed = (0..).map(CpuIndex::new).take(cpu::listed());
+    assert_eq!(cpu::enabled(), cpu::count() + missing.len());
+    let listed = (0..).map(CpuIndex::new).take(cpu::enabled());
     let expected = listed.clone().filter(|&cpu| !missing.contains(&cpu::apic_id(cpu)));
     assert!(cpu::online().eq(expected), "{:?}", cpu::online().collect::<Vec<_>>());
     assert_eq!(cpu::online().count(), cpu::count());
     let mut ids: Vec<_> = listed.map(|cpu| cpu::apic_id(cpu).get()).collect();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), cpu::listed(), "an APIC ID is there twice");
+    assert_eq!(ids.len(), cpu::enabled(), "an APIC ID is there twice");
 }
 
 fn every_cpu_has_the_apic_id_of_its_index() {

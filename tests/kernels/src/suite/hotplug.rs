@@ -16,7 +16,7 @@ use x86_64::instructions::hlt;
 use x86_64::registers::model_specific::Msr;
 
 pub(crate) fn tests() -> &'static [Test] {
-    if cpu::possible() > cpu::listed() {
+    if cpu::possible() > cpu::enabled() {
         return tests! {
             named {
                 "a_cpu_that_is_not_plugged_in_is_silent" => |_| a_cpu_that_is_not_plugged_in_is_silent(),
@@ -47,7 +47,7 @@ pub(crate) fn tests() -> &'static [Test] {
 }
 
 fn aps() -> impl Iterator<Item = CpuIndex> {
-    (1..cpu::listed() as u32).map(CpuIndex::new)
+    (1..cpu::enabled() as u32).map(CpuIndex::new)
 }
 
 /// Takes it out. One that its host keeps from running for so long that it is given up is asked
@@ -380,7 +380,7 @@ fn nmis_run_no_handler_there() {
 }
 
 fn first_pluggable() -> CpuIndex {
-    CpuIndex::new(cpu::listed() as u32)
+    CpuIndex::new(cpu::enabled() as u32)
 }
 
 fn a_cpu_that_is_not_plugged_in_is_silent() {
